@@ -1,0 +1,184 @@
+//! The API: one request in, one answer out. This file is the frame around every request; the routes are in `route`,
+//! what they do in the modules of their resources.
+
+mod auth;
+mod create;
+mod options;
+mod problem;
+mod route;
+mod vm_side;
+mod vms;
+mod wire;
+
+use std::fmt::Write as _;
+
+pub use problem::Problem;
+pub use route::{Access, ROUTES, Route, Row};
+
+use crate::http::{Body, BodyError, Head, Host, Reply};
+use crate::{App, Ready};
+
+/// Largest body that a route reads, bytes. The largest honest one is a create request with its environment.
+pub const BODY_MAX_BYTES: usize = 64 * 1024;
+/// The OpenAPI document of every route.
+const OPENAPI: &str = include_str!("api/openapi.json");
+
+/// One request on its way: what every handler may need.
+struct Ctx<'a, H> {
+    ready: &'a Ready,
+    host: &'a H,
+    head: Head<'a>,
+    now_secs: u64,
+}
+
+/// Answers one request.
+pub async fn handle(app: &App, host: &impl Host, head: Head<'_>, body: &mut impl Body) -> Reply {
+    let request_id = request_id(host, &head);
+    let (reply, origins) = match app.ready() {
+        Err(problems) => (Problem::misconfigured(problems).into_reply(&request_id), &[][..]),
+        Ok(ready) => {
+            let ctx = Ctx { ready, host, head, now_secs: host.now_secs() };
+            let reply = match answer(&ctx, body).await {
+                Ok(reply) => reply,
+                Err(problem) => {
+                    problem.log(host, &request_id, &head);
+                    problem.into_reply(&request_id)
+                }
+            };
+            (reply, ready.config.allowed_origins.as_slice())
+        }
+    };
+    finish(reply, request_id, &head, origins)
+}
+
+async fn answer<H: Host>(ctx: &Ctx<'_, H>, body: &mut impl Body) -> Result<Reply, Problem> {
+    if ctx.head.method == "OPTIONS" && (ctx.head.header)("access-control-request-method").is_some() {
+        return route::preflight(ctx.head.path);
+    }
+    let (row, id) = route::resolve(ctx.head.method, ctx.head.path)?;
+    match row.access {
+        Access::Public => match row.route {
+            Route::Healthz => Ok(healthz(ctx.ready)),
+            Route::Openapi => Ok(wire::reply(200, OPENAPI.as_bytes().to_vec())),
+            _ => Err(Problem::not_available(row)),
+        },
+        Access::Token => {
+            let who = auth::authorize(ctx.ready, &ctx.head)?;
+            match row.route {
+                Route::Options => options::options(ctx, &who).await,
+                Route::ListVms => vms::list(ctx, &who).await,
+                Route::CreateVm => create::create(ctx, &who, body).await,
+                Route::GetVm => vms::get(ctx, &who, id).await,
+                Route::DeleteVm => vms::delete(ctx, &who, id).await,
+                Route::OpenVm => vms::open(ctx, &who, id).await,
+                Route::VmLog => vms::log(ctx, &who, id).await,
+                Route::UserData => create::dry_run(ctx, &who, body).await,
+                Route::Reap => vms::reap(ctx, &who).await,
+                _ => Err(Problem::not_available(row)),
+            }
+        }
+        Access::Capability(scope) => {
+            let vm = auth::identify(ctx.ready, &ctx.head, scope, ctx.now_secs)?;
+            match row.route {
+                Route::VmBoot => vm_side::boot(ctx, &vm, body).await,
+                Route::VmProgress => vm_side::progress(ctx, &vm, body).await,
+                Route::VmHeartbeat => vm_side::heartbeat(ctx, &vm, body).await,
+                Route::VmDelete => vm_side::delete(ctx, &vm).await,
+                _ => Err(Problem::not_available(row)),
+            }
+        }
+    }
+}
+
+fn healthz(ready: &Ready) -> Reply {
+    let body = format!(
+        r#"{{"status":"ok","version":"{}","simulation":{}}}"#,
+        crate::VERSION,
+        ready.config.simulation
+    );
+    wire::reply(200, body.into_bytes())
+}
+
+/// Reads a body up to [`BODY_MAX_BYTES`].
+async fn read_body(body: &mut impl Body) -> Result<Vec<u8>, Problem> {
+    body.read(BODY_MAX_BYTES).await.map_err(|error| match error {
+        BodyError::TooLong => {
+            Problem::new(413, "body_too_long", format!("The body is longer than {BODY_MAX_BYTES} bytes."))
+        }
+        BodyError::Broken => Problem::new(400, "body_broken", "The body did not arrive whole."),
+    })
+}
+
+/// Cloudflare's ray id, so that its logs and ours tell of the same request; else 64 random bits.
+fn request_id(host: &impl Host, head: &Head<'_>) -> String {
+    if let Some(ray) = (head.header)("cf-ray")
+        .filter(|it| it.len() <= 40 && it.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'-'))
+    {
+        return ray;
+    }
+    let mut bytes = [0; 8];
+    host.fill(&mut bytes);
+    let mut id = String::with_capacity(16);
+    for byte in bytes {
+        let _ = write!(id, "{byte:02x}");
+    }
+    id
+}
+
+/// What every answer carries, and CORS for the page's origins.
+fn finish(mut reply: Reply, request_id: String, head: &Head<'_>, allowed_origins: &[String]) -> Reply {
+    reply.headers.push(("x-request-id", request_id));
+    reply.headers.push(("cache-control", "no-store".into()));
+    reply.headers.push(("x-content-type-options", "nosniff".into()));
+    if allowed_origins.is_empty() {
+        return reply;
+    }
+    reply.headers.push(("vary", "origin".into()));
+    if let Some(origin) =
+        (head.header)("origin").filter(|it| allowed_origins.iter().any(|allowed| origin_matches(allowed, it)))
+    {
+        reply.headers.push(("access-control-allow-origin", origin));
+        reply.headers.push((
+            "access-control-expose-headers",
+            "location, retry-after, x-request-id, idempotent-replayed".into(),
+        ));
+        if head.method == "OPTIONS" {
+            reply.headers.push(("access-control-allow-methods", "GET, POST, PUT, PATCH, DELETE".into()));
+            reply.headers.push((
+                "access-control-allow-headers",
+                "authorization, content-type, idempotency-key".into(),
+            ));
+            reply.headers.push(("access-control-max-age", "86400".into()));
+        }
+    }
+    reply
+}
+
+/// A configured origin, or one host label in place of its `*`.
+fn origin_matches(allowed: &str, origin: &str) -> bool {
+    let Some((scheme, rest)) = allowed.split_once("*.") else { return allowed == origin };
+    origin.strip_prefix(scheme).and_then(|it| it.split_once('.')).is_some_and(|(label, host)| {
+        host == rest && !label.is_empty() && label.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'-')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_label_stands_for_a_star() {
+        let allowed = "https://*.mayfly.pages.dev";
+        assert!(origin_matches(allowed, "https://a1b2.mayfly.pages.dev"));
+        for bad in [
+            "https://mayfly.pages.dev",
+            "https://a.b.mayfly.pages.dev",
+            "http://a.mayfly.pages.dev",
+            "https://a.mayfly.pages.dev.evil.example",
+            "https://.mayfly.pages.dev",
+        ] {
+            assert!(!origin_matches(allowed, bad), "{bad}");
+        }
+        assert!(origin_matches("http://localhost:8787", "http://localhost:8787"));
+    }
+}

@@ -1,0 +1,405 @@
+//! `POST /vms`: from a request to a VM, and its dry run. Placement and rollback are the provider module's, reading the
+//! request `spec`'s.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+use super::auth::Authorized;
+use super::vms::{key_of, mine};
+use super::wire::{AttemptBody, VmBody, json};
+use super::{Ctx, Problem, read_body};
+use crate::encoding::base32;
+use crate::http::{Body, Host, Random, Reply};
+use crate::keys::{Claims, Scope};
+use crate::labels::{self, LabelSet, Selector};
+use crate::model::{Phase, Vm};
+use crate::name;
+use crate::providers::{Attempt, Catalogue, ErrorKind, Offer, Plan, Provider};
+use crate::reaper;
+use crate::spec::{self, Spec};
+use crate::ssh_key::SshPublicKey;
+use crate::user_data::{self, VmFile};
+
+/// Placements that are tried at the most: an account was once closed for a storm of creates.
+const MAX_OFFERS: usize = 6;
+/// New names that are tried when a generated one is taken.
+const MAX_NAMES: u32 = 3;
+/// Longest `Idempotency-Key`, characters.
+const IDEMPOTENCY_KEY_MAX_CHARS: usize = 255;
+/// Stands for a location's name where its length counts, and for what a dry run does not show.
+const ANY_LOCATION: &str = "--------";
+const MASK: &str = "******";
+
+#[derive(Serialize)]
+struct CreatedBody<'a> {
+    vm: VmBody<'a>,
+    password: &'a str,
+    attempts: Vec<AttemptBody<'a>>,
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct DryRunBody {
+    user_data: String,
+    bytes: usize,
+    limit_bytes: usize,
+}
+
+/// The secrets of a request as they are sealed; `vm_side` opens them at the boot exchange.
+#[derive(Serialize)]
+struct SealedSecrets<'a> {
+    git_token: &'a str,
+    anthropic_api_key: &'a str,
+    claude_code_oauth_token: &'a str,
+    env: std::collections::BTreeMap<&'a str, &'a str>,
+}
+
+/// What makes a repeated request recognisable.
+struct Idempotency {
+    /// Fingerprint of owner and key; a label.
+    idem: String,
+    /// Fingerprint of the body; a label.
+    body: String,
+    /// Seed of the name's suffix.
+    suffix: [u8; 4],
+}
+
+/// One VM to be: what every placement attempt shares.
+struct Draft<'a> {
+    spec: &'a Spec,
+    vm: String,
+    name: String,
+    created_secs: u64,
+    expires_secs: u64,
+    sealed: String,
+    worker: Cow<'a, str>,
+    owner: &'a str,
+    idempotency: Option<&'a Idempotency>,
+}
+
+/// Creates a VM:
+/// 1. reads and checks the request: 400 with every problem, 413, nothing asked of a provider;
+/// 2. refuses user data over the provider's limit: 422;
+/// 3. looks for a VM that the same `Idempotency-Key` made: 200 with it, or 422 if the body was another;
+/// 4. resolves the size from live types: 400 for an unknown location, 503 where nothing can be ordered;
+/// 5. creates it, one place after the other: 201, or the provider's error with every attempt;
+/// 6. with a key, looks again: of two that were made at the same moment the older stays.
+pub(super) async fn create<H: Host>(
+    ctx: &Ctx<'_, H>,
+    who: &Authorized<'_>,
+    body: &mut impl Body,
+) -> Result<Reply, Problem> {
+    // (1)
+    let key = idempotency_key(ctx)?;
+    let body = read_body(body).await?;
+    let spec = spec::parse(&body, &ctx.ready.config.defaults).map_err(Problem::invalid)?;
+    let provider = provider_of(ctx, &spec)?;
+    let idempotency = key.map(|key| idempotency(ctx, who, &key, &body));
+    let mut draft = draft(ctx, who.owner(), &spec, idempotency.as_ref());
+    // (2)
+    check_length(ctx, provider, &draft)?;
+    // (3) and (4), side by side
+    let known = async {
+        match &idempotency {
+            Some(it) => made_by(ctx, provider, who, it).await,
+            None => Ok(Vec::new()),
+        }
+    };
+    let (known, catalogue) =
+        futures_util::future::join(known, provider.catalogue(ctx.host, ctx.now_secs)).await;
+    if let (Some(vm), Some(idempotency)) = (oldest(known?), &idempotency) {
+        return replay(ctx, &vm, idempotency);
+    }
+    let offers = choose(&catalogue?, &spec)?;
+    // (5)
+    let key = spec.ssh_public_key.clone().unwrap_or_else(|| nobodys_key(ctx));
+    let mut names = 1;
+    let created = loop {
+        let plan = Plan {
+            name: &draft.name,
+            image: spec.image,
+            ssh_key: &key,
+            offers: &offers,
+            shared_labels: labels::ours(&ctx.ready.config.deployment),
+            deployment: &ctx.ready.config.deployment,
+            identity: Selector::deployment(&ctx.ready.config.deployment).and(labels::VM, &draft.vm),
+            render: |offer: &Offer| (draft.labels(ctx, offer), draft.user_data(ctx, &offer.location)),
+        };
+        let (error, attempts) = match provider.create(ctx.host, &plan).await {
+            Ok(created) => break created,
+            Err(failed) => failed,
+        };
+        if error.kind != ErrorKind::AlreadyExists {
+            return Err(Problem::from(error).with_attempts(attempts));
+        }
+        if let Some(idempotency) = &idempotency {
+            // The name derives from the key: whoever has it may be the first try of this same request.
+            if let Some(vm) = oldest(made_by(ctx, provider, who, idempotency).await?) {
+                return replay(ctx, &vm, idempotency);
+            }
+        }
+        if spec.name.is_some() || idempotency.is_some() || names == MAX_NAMES {
+            let taken = format!("The name {} is taken in this account.", draft.name);
+            return Err(Problem::new(409, "name_taken", taken).with_attempts(attempts));
+        }
+        names += 1;
+        draft.name = name::generate(spec.repo_url.name(), random(ctx.host));
+    };
+    // (6)
+    if let Some(idempotency) = &idempotency {
+        let all = made_by(ctx, provider, who, idempotency).await.unwrap_or_default();
+        if let Some(older) =
+            oldest(all).filter(|it| it.id != created.vm.id && it.created_secs <= created.vm.created_secs)
+        {
+            provider.delete(ctx.host, &created.vm.id.native).await?;
+            return replay(ctx, &older, idempotency);
+        }
+    }
+    reaper::log_event(ctx.host, "created", &created.vm, spec.size.as_str());
+    Ok(answer(ctx, 201, &created.vm, &created.attempts, created.warnings))
+}
+
+/// `POST /user-data`: what `POST /vms` would send, with capability and secrets masked. No provider is asked.
+pub(super) async fn dry_run<H: Host>(
+    ctx: &Ctx<'_, H>,
+    who: &Authorized<'_>,
+    body: &mut impl Body,
+) -> Result<Reply, Problem> {
+    let body = read_body(body).await?;
+    let spec = spec::parse(&body, &ctx.ready.config.defaults).map_err(Problem::invalid)?;
+    let provider = provider_of(ctx, &spec)?;
+    let draft = draft(ctx, who.owner(), &spec, None);
+    let bytes = draft.user_data(ctx, ANY_LOCATION).len();
+    let masked = draft.render(
+        ctx,
+        spec.location.as_deref().unwrap_or("fsn1"),
+        MASK,
+        if draft.sealed.is_empty() { "" } else { MASK },
+    );
+    Ok(json(200, &DryRunBody { user_data: masked, bytes, limit_bytes: provider.user_data_max_bytes() }))
+}
+
+impl Draft<'_> {
+    fn labels<H>(&self, ctx: &Ctx<'_, H>, offer: &Offer) -> LabelSet {
+        let config = &ctx.ready.config;
+        let spec = self.spec;
+        let mut set = labels::ours(&config.deployment);
+        let mut put = |key: &str, value: String| set.push((key.to_owned(), value));
+        put(labels::VM, self.vm.clone());
+        put(labels::OWNER, self.owner.to_owned());
+        put(labels::PHASE, Phase::Booting.as_str().to_owned());
+        put(labels::ACTIVE, self.created_secs.to_string());
+        put(labels::IDLE, spec.idle_minutes.to_string());
+        put(labels::EXPIRES, self.expires_secs.to_string());
+        put(labels::PRICE, labels::pack_price(offer.price));
+        put(labels::PROFILE, spec.profile.as_str().to_owned());
+        put(labels::UI, spec.web_ui.as_str().to_owned());
+        put(labels::SIZE, spec.size.as_str().to_owned());
+        put(labels::KEY_ID, config.keys.signer().id().to_owned());
+        if let Some(idempotency) = self.idempotency {
+            put(labels::IDEM, idempotency.idem.clone());
+            put(labels::BODY, idempotency.body.clone());
+        }
+        set.extend(labels::pieces(labels::REPO, spec.repo_url.as_str()));
+        if !spec.branch.is_empty() {
+            set.extend(labels::pieces(labels::BRANCH, &spec.branch));
+        }
+        set
+    }
+
+    /// The user data for one location, with a capability of its own.
+    fn user_data<H>(&self, ctx: &Ctx<'_, H>, location: &str) -> String {
+        let config = &ctx.ready.config;
+        let capability = config.keys.signer().sign(&Claims {
+            deployment: config.deployment.clone(),
+            vm: self.vm.clone(),
+            provider: self.spec.provider.as_str().to_owned(),
+            region: location.to_owned(),
+            scope: Scope::Vm,
+            expires_secs: None,
+        });
+        self.render(ctx, location, &capability, &self.sealed)
+    }
+
+    fn render<H>(&self, ctx: &Ctx<'_, H>, location: &str, capability: &str, sealed: &str) -> String {
+        let config = &ctx.ready.config;
+        let spec = self.spec;
+        let has_vm_credential = config.hetzner.as_ref().is_some_and(|it| it.vm_token.is_some());
+        let file = VmFile {
+            v: 1,
+            worker: &self.worker,
+            vm: &self.vm,
+            capability,
+            deployment: &config.deployment,
+            provider: spec.provider.as_str(),
+            location,
+            name: &self.name,
+            profile: spec.profile.as_str(),
+            repo_url: spec.repo_url.as_str(),
+            branch: &spec.branch,
+            web_ui: spec.web_ui.as_str(),
+            devcontainer_image: &spec.devcontainer_image,
+            trust_repo: spec.trust_repo,
+            idle_minutes: spec.idle_minutes,
+            created: self.created_secs,
+            expires: self.expires_secs,
+            allow_from: &spec.allow_from,
+            domain: &config.domain,
+            image: spec.image.as_str(),
+            sealed,
+            self_delete: if has_vm_credential { "provider" } else { "worker" },
+        };
+        user_data::render(&file, spec.ssh_public_key.as_ref())
+    }
+}
+
+fn draft<'a, H: Host>(
+    ctx: &'a Ctx<'_, H>,
+    owner: &'a str,
+    spec: &'a Spec,
+    idempotency: Option<&'a Idempotency>,
+) -> Draft<'a> {
+    let vm = base32(&random::<16, H>(ctx.host));
+    let config = &ctx.ready.config;
+    let name = spec.name.clone().unwrap_or_else(|| {
+        let suffix = idempotency.map_or_else(|| random(ctx.host), |it| it.suffix);
+        name::generate(spec.repo_url.name(), suffix)
+    });
+    let secrets = &spec.secrets;
+    let sealed = if secrets.is_empty() {
+        String::new()
+    } else {
+        let plain = SealedSecrets {
+            git_token: secrets.git_token.expose(),
+            anthropic_api_key: secrets.anthropic_api_key.expose(),
+            claude_code_oauth_token: secrets.claude_code_oauth_token.expose(),
+            env: secrets.env.iter().map(|(name, value)| (name.as_str(), value.expose())).collect(),
+        };
+        let plain = serde_json::to_vec(&plain).unwrap_or_default();
+        config.keys.signer().seal(&plain, &config.deployment, &vm, random(ctx.host))
+    };
+    Draft {
+        spec,
+        name,
+        created_secs: ctx.now_secs,
+        expires_secs: ctx.now_secs + u64::from(spec.max_hours) * 3600,
+        sealed,
+        worker: ctx.ready.public_url(ctx.head.origin),
+        owner,
+        idempotency,
+        vm,
+    }
+}
+
+fn check_length<H>(ctx: &Ctx<'_, H>, provider: &Provider, draft: &Draft<'_>) -> Result<(), Problem> {
+    let (bytes, max) = (draft.user_data(ctx, ANY_LOCATION).len(), provider.user_data_max_bytes());
+    if bytes <= max {
+        return Ok(());
+    }
+    let detail = format!(
+        "The user data would have {bytes} bytes; {} takes {max}. Give fewer or shorter env values, secrets and keys.",
+        provider.name().title()
+    );
+    Err(Problem::new(422, "user_data_too_long", detail))
+}
+
+fn provider_of<'a, H>(ctx: &Ctx<'a, H>, spec: &Spec) -> Result<&'a Provider, Problem> {
+    ctx.ready
+        .provider(spec.provider)
+        .ok_or_else(|| Problem::invalid_field("provider", "is not configured in this Worker"))
+}
+
+/// Cheapest first; an unknown location is the caller's mistake, a lack of offers the provider's.
+fn choose(catalogue: &Catalogue, spec: &Spec) -> Result<Vec<Offer>, Problem> {
+    let known: Vec<&str> = catalogue.locations.iter().map(|it| it.name.as_str()).collect();
+    if spec.location.as_deref().is_some_and(|it| !known.contains(&it)) {
+        return Err(Problem::invalid_field("location", format!("must be one of {}", known.join(", "))));
+    }
+    Ok(catalogue.rank(spec.size, spec.location.as_deref()).into_iter().take(MAX_OFFERS).cloned().collect())
+}
+
+fn idempotency_key<H>(ctx: &Ctx<'_, H>) -> Result<Option<String>, Problem> {
+    let Some(key) = (ctx.head.header)("idempotency-key") else { return Ok(None) };
+    let fits = (1..=IDEMPOTENCY_KEY_MAX_CHARS).contains(&key.len())
+        && key.bytes().all(|it| it.is_ascii_graphic() || it == b' ');
+    if !fits {
+        return Err(Problem::invalid_field("Idempotency-Key", "must be 1 to 255 printable ASCII characters"));
+    }
+    Ok(Some(key))
+}
+
+fn idempotency<H>(ctx: &Ctx<'_, H>, who: &Authorized<'_>, key: &str, body: &[u8]) -> Idempotency {
+    let signer = ctx.ready.config.keys.signer();
+    let parts: [&[u8]; 2] = [who.owner().as_bytes(), key.as_bytes()];
+    let [a, b, c, d, ..] = signer.derive("name", &parts);
+    Idempotency {
+        idem: signer.fingerprint("idem", &parts),
+        body: signer.fingerprint("body", &[body]),
+        suffix: [a, b, c, d],
+    }
+}
+
+async fn made_by<H: Host>(
+    ctx: &Ctx<'_, H>,
+    provider: &Provider,
+    who: &Authorized<'_>,
+    it: &Idempotency,
+) -> Result<Vec<Vm<'static>>, Problem> {
+    Ok(provider.find(ctx.host, &mine(ctx.ready, who).and(labels::IDEM, &it.idem)).await?)
+}
+
+fn oldest(vms: Vec<Vm<'static>>) -> Option<Vm<'static>> {
+    vms.into_iter().min_by(|a, b| {
+        (a.created_secs, a.id.native.len(), &a.id.native).cmp(&(
+            b.created_secs,
+            b.id.native.len(),
+            &b.id.native,
+        ))
+    })
+}
+
+/// The answer to a repeated request: the VM that exists, if the body was the same.
+fn replay<H>(ctx: &Ctx<'_, H>, vm: &Vm<'_>, idempotency: &Idempotency) -> Result<Reply, Problem> {
+    if vm.labels.body != idempotency.body {
+        let detail = format!(
+            "This Idempotency-Key made the VM {} from another body; use a new key for a new VM.",
+            vm.id
+        );
+        return Err(Problem::new(422, "idempotency_key_reused", detail));
+    }
+    let mut reply = answer(ctx, 200, vm, &[], Vec::new());
+    reply.headers.push(("idempotent-replayed", "true".into()));
+    Ok(reply)
+}
+
+fn answer<H>(
+    ctx: &Ctx<'_, H>,
+    status: u16,
+    vm: &Vm<'_>,
+    attempts: &[Attempt],
+    warnings: Vec<String>,
+) -> Reply {
+    let password = key_of(ctx.ready, vm).password(&vm.labels.vm);
+    let body = CreatedBody {
+        vm: VmBody::new(ctx.ready, vm, ctx.now_secs),
+        password: password.expose(),
+        attempts: attempts.iter().map(AttemptBody::from).collect(),
+        warnings,
+    };
+    let mut reply = json(status, &body);
+    reply.headers.push(("location", format!("/vms/{}", vm.id)));
+    reply
+}
+
+/// One key for all VMs whose user gave none, so that Hetzner sets and mails no root password.
+fn nobodys_key<H>(ctx: &Ctx<'_, H>) -> SshPublicKey {
+    let config = &ctx.ready.config;
+    SshPublicKey::nobody(config.keys.signer().derive("nobody", &[config.deployment.as_bytes()]))
+}
+
+fn random<const N: usize, R: Random>(host: &R) -> [u8; N] {
+    let mut bytes = [0; N];
+    host.fill(&mut bytes);
+    bytes
+}

@@ -1,0 +1,235 @@
+//! The VMs of a caller: list, get, delete, open; and the reaper on demand. Creating one is in `create`.
+
+use serde::Serialize;
+
+use super::auth::Authorized;
+use super::wire::{Cost, VmBody, json, money, reply, vm_origin};
+use super::{Ctx, Problem};
+use crate::http::{Host, Reply};
+use crate::keys::{LINK_LIFE_SECS, SigningKey};
+use crate::labels::{OWNER, Selector};
+use crate::model::{Currency, Vm, VmId};
+use crate::providers::{Error, Provider, side_by_side};
+use crate::{Ready, reaper};
+
+#[derive(Serialize)]
+struct OneVm<'a> {
+    vm: VmBody<'a>,
+}
+
+#[derive(Serialize)]
+struct Deletion {
+    deleted: bool,
+    already_gone: bool,
+    id: String,
+}
+
+#[derive(Serialize)]
+struct Opened {
+    url: String,
+    expires_in_seconds: u64,
+}
+
+#[derive(Serialize)]
+struct Totals<'a> {
+    count: usize,
+    currency: Option<&'a str>,
+    price_per_hour: f64,
+    cost_so_far: f64,
+    cost_until_expiry: f64,
+}
+
+/// A provider that could not be asked.
+#[derive(Serialize)]
+pub(super) struct ProviderError {
+    provider: &'static str,
+    code: &'static str,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_seconds: Option<u32>,
+}
+
+impl From<&Error> for ProviderError {
+    fn from(error: &Error) -> Self {
+        Self {
+            provider: error.provider.as_str(),
+            code: error.kind.code(),
+            detail: format!("{}.", error.sentence()),
+            retry_after_seconds: error.retry_after_secs,
+        }
+    }
+}
+
+/// One provider's part of the list, written while its pages arrive.
+#[derive(Default)]
+struct Part {
+    json: Vec<u8>,
+    count: usize,
+    cost: Cost,
+    currency: Option<Currency>,
+}
+
+impl Part {
+    fn take(&mut self, ready: &Ready, vm: &Vm<'_>, now_secs: u64) {
+        if self.count > 0 {
+            self.json.push(b',');
+        }
+        self.count += 1;
+        // Writing into a Vec cannot fail.
+        let _ = serde_json::to_writer(&mut self.json, &VmBody::new(ready, vm, now_secs));
+        if let (Some(cost), Some(price)) = (Cost::of(vm, now_secs), vm.labels.price) {
+            self.add(cost, price.currency);
+        }
+    }
+
+    /// Amounts of different currencies are not added up: the first one counts.
+    fn add(&mut self, cost: Cost, currency: Currency) {
+        if *self.currency.get_or_insert(currency) == currency {
+            self.cost.per_hour += cost.per_hour;
+            self.cost.so_far += cost.so_far;
+            self.cost.until_expiry += cost.until_expiry;
+        }
+    }
+}
+
+/// `GET /vms`: all providers side by side; one that fails is reported beside the others' VMs.
+pub(super) async fn list<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>) -> Result<Reply, Problem> {
+    let selector = mine(ctx.ready, who);
+    let parts =
+        side_by_side(ctx.ready.providers.iter().map(|provider| list_one(ctx, provider, &selector, who)))
+            .await;
+    let mut body = br#"{"vms":["#.to_vec();
+    let mut errors: Vec<ProviderError> = Vec::new();
+    let mut sum = Part::default();
+    for (part, error) in &parts {
+        if !part.json.is_empty() {
+            if sum.count > 0 {
+                body.push(b',');
+            }
+            body.extend_from_slice(&part.json);
+        }
+        sum.count += part.count;
+        if let Some(currency) = part.currency {
+            sum.add(part.cost, currency);
+        }
+        errors.extend(error.iter().map(ProviderError::from));
+    }
+    let totals = Totals {
+        count: sum.count,
+        currency: sum.currency.as_ref().map(Currency::as_str),
+        price_per_hour: money(sum.cost.per_hour),
+        cost_so_far: money(sum.cost.so_far),
+        cost_until_expiry: money(sum.cost.until_expiry),
+    };
+    body.extend_from_slice(br#"],"errors":"#);
+    let _ = serde_json::to_writer(&mut body, &errors);
+    body.extend_from_slice(br#","totals":"#);
+    let _ = serde_json::to_writer(&mut body, &totals);
+    body.push(b'}');
+    Ok(reply(200, body))
+}
+
+async fn list_one<H: Host>(
+    ctx: &Ctx<'_, H>,
+    provider: &Provider,
+    selector: &Selector,
+    who: &Authorized<'_>,
+) -> (Part, Option<Error>) {
+    let mut part = Part::default();
+    let answer = provider.for_each(ctx.host, selector, |vm| {
+        // The provider was asked for ours alone; what it sends beside is not shown.
+        if vm.labels.belongs_to(&ctx.ready.config.deployment) && vm.labels.owner == who.owner() {
+            part.take(ctx.ready, vm, ctx.now_secs);
+        }
+    });
+    let error = answer.await.err();
+    (part, error)
+}
+
+/// `GET /vms/{id}`.
+pub(super) async fn get<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>, id: &str) -> Result<Reply, Problem> {
+    let (_, vm) = find(ctx, who, id).await?.ok_or_else(Problem::vm_not_found)?;
+    Ok(json(200, &OneVm { vm: VmBody::new(ctx.ready, &vm, ctx.now_secs) }))
+}
+
+/// `DELETE /vms/{id}`: success means that the provider accepted the deletion, or has no such server.
+pub(super) async fn delete<H: Host>(
+    ctx: &Ctx<'_, H>,
+    who: &Authorized<'_>,
+    id: &str,
+) -> Result<Reply, Problem> {
+    let Some((provider, vm)) = find(ctx, who, id).await? else {
+        // A server of ours that is gone leaves no trace to tell it by; what is another's answers 404 in `find`.
+        let _ = parse_id(ctx.ready, id)?;
+        return Ok(json(200, &Deletion { deleted: true, already_gone: true, id: id.to_owned() }));
+    };
+    provider.delete(ctx.host, &vm.id.native).await?;
+    reaper::log_event(ctx.host, "deleted", &vm, "asked");
+    Ok(json(200, &Deletion { deleted: true, already_gone: false, id: id.to_owned() }))
+}
+
+/// `POST /vms/{id}/open`: a link that signs the browser in at the VM, once.
+pub(super) async fn open<H: Host>(
+    ctx: &Ctx<'_, H>,
+    who: &Authorized<'_>,
+    id: &str,
+) -> Result<Reply, Problem> {
+    let (_, vm) = find(ctx, who, id).await?.ok_or_else(Problem::vm_not_found)?;
+    let origin = vm_origin(ctx.ready, &vm).ok_or_else(|| {
+        Problem::new(409, "no_address_yet", "The VM has no address yet; try again in a few seconds.")
+            .with_retry_after(5)
+    })?;
+    let mut nonce = [0; 16];
+    ctx.host.fill(&mut nonce);
+    let token = key_of(ctx.ready, &vm).link(&vm.labels.vm, ctx.now_secs, nonce);
+    Ok(json(200, &Opened { url: format!("{origin}/_mayfly/in#{token}"), expires_in_seconds: LINK_LIFE_SECS }))
+}
+
+/// `GET /vms/{id}/log`: kept only where there is a place to keep it; the VM's own door shows it in any case.
+pub(super) async fn log<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>, id: &str) -> Result<Reply, Problem> {
+    find(ctx, who, id).await?.ok_or_else(Problem::vm_not_found)?;
+    Err(Problem::new(
+        404,
+        "log_not_kept",
+        "No bucket keeps logs here. The VM's status page shows its log: open the VM and go to /_mayfly/status.",
+    ))
+}
+
+/// `POST /reap`: the reaper now; with `dry_run` it only says what it would do.
+pub(super) async fn reap<H: Host>(ctx: &Ctx<'_, H>, _who: &Authorized<'_>) -> Result<Reply, Problem> {
+    let dry_run = ctx.head.query.split('&').any(|it| matches!(it, "dry_run" | "dry_run=1" | "dry_run=true"));
+    let report = reaper::sweep(ctx.ready, ctx.host, dry_run).await;
+    Ok(json(200, &report))
+}
+
+/// The key from which a VM's password and link key derive: the one that was first when it was created.
+pub(super) fn key_of<'a>(ready: &'a Ready, vm: &Vm<'_>) -> &'a SigningKey {
+    ready.config.keys.find(&vm.labels.key_id).unwrap_or_else(|| ready.config.keys.signer())
+}
+
+/// The selector of a caller's own VMs.
+pub(super) fn mine(ready: &Ready, who: &Authorized<'_>) -> Selector {
+    Selector::deployment(&ready.config.deployment).and(OWNER, who.owner())
+}
+
+/// The provider and the id of a path.
+fn parse_id<'a>(ready: &'a Ready, id: &str) -> Result<(&'a Provider, VmId), Problem> {
+    let id = VmId::parse(id).ok_or_else(Problem::vm_not_found)?;
+    let provider = ready.provider(id.provider).ok_or_else(Problem::vm_not_found)?;
+    Ok((provider, id))
+}
+
+/// A caller's VM; `None` where the provider has no server of that id. A server without our labels, of another
+/// deployment or of another owner does not exist for the caller.
+async fn find<'a, H: Host>(
+    ctx: &Ctx<'a, H>,
+    who: &Authorized<'_>,
+    id: &str,
+) -> Result<Option<(&'a Provider, Vm<'static>)>, Problem> {
+    let (provider, id) = parse_id(ctx.ready, id)?;
+    let Some(vm) = provider.get(ctx.host, &id.native).await? else { return Ok(None) };
+    if !vm.labels.belongs_to(&ctx.ready.config.deployment) || vm.labels.owner != who.owner() {
+        return Err(Problem::vm_not_found());
+    }
+    Ok(Some((provider, vm)))
+}

@@ -1,0 +1,349 @@
+//! The Worker's configuration, from its vars and secrets: every key, its default and its limits. All problems are found
+//! at once, each names its key, and none shows a value. Using the configuration is everybody else's business.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use crate::keys::Keyring;
+use crate::labels;
+use crate::model::{ProviderName, Size};
+use crate::secret::{Secret, TokenDigest};
+use crate::ssh_key::SshPublicKey;
+use crate::workspace::{Profile, WebUi};
+
+/// Base of Hetzner Cloud's API.
+pub const HETZNER_API_URL: &str = "https://api.hetzner.cloud/v1";
+/// Fewest characters of an API token outside a simulation.
+pub const API_TOKEN_MIN_CHARS: usize = 16;
+/// Owner of what the single `API_TOKEN` creates.
+pub const DEFAULT_OWNER: &str = "default";
+
+/// Limits of `idle_minutes`, in requests and as `IDLE_MINUTES`.
+pub const IDLE_MINUTES: std::ops::RangeInclusive<u32> = 1..=1440;
+/// Limits of `max_hours`, in requests and as `MAX_HOURS`.
+pub const MAX_HOURS: std::ops::RangeInclusive<u32> = 1..=168;
+
+/// What is wrong with one key. The text is safe to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigProblem {
+    /// The var or secret.
+    pub key: &'static str,
+    /// What is wrong and what would be right; never the value.
+    pub detail: String,
+}
+
+/// A person or program that may call the API.
+#[derive(Clone, Debug)]
+pub struct ApiToken {
+    /// The name that becomes the owner label.
+    pub owner: String,
+    /// What the presented token must hash to.
+    pub digest: TokenDigest,
+}
+
+/// Access to Hetzner Cloud.
+#[derive(Clone, Debug)]
+pub struct HetznerConfig {
+    /// Project token, read and write.
+    pub token: Secret,
+    /// Base URL without a slash at the end.
+    pub api_url: String,
+    /// A token for VMs, with which they delete themselves at the provider.
+    pub vm_token: Option<Secret>,
+}
+
+/// Defaults for every workspace.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "each field is the key of its name in the README")]
+pub struct Defaults {
+    pub provider: ProviderName,
+    pub size: Size,
+    pub profile: Profile,
+    pub web_ui: WebUi,
+    pub devcontainer_image: String,
+    pub idle_minutes: u32,
+    pub max_hours: u32,
+    pub anthropic_api_key: Secret,
+    pub claude_code_oauth_token: Secret,
+    pub git_token: Secret,
+    pub ssh_public_key: Option<SshPublicKey>,
+}
+
+/// The whole configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `DEPLOYMENT`: which Mayfly this is; a label value.
+    pub deployment: String,
+    /// `API_TOKEN` and `API_TOKENS`.
+    pub tokens: Vec<ApiToken>,
+    /// `SIGNING_KEY`.
+    pub keys: Keyring,
+    /// `PUBLIC_URL`: where VMs find the Worker.
+    pub public_url: Option<String>,
+    /// `ALLOWED_ORIGINS`: origins of the page; one may have a `*` as its first host label.
+    pub allowed_origins: Vec<String>,
+    /// `HETZNER_TOKEN` and friends.
+    pub hetzner: Option<HetznerConfig>,
+    /// Defaults for workspaces.
+    pub defaults: Defaults,
+    /// `DOMAIN`: VMs are `<name>.<DOMAIN>` where the user's DNS says so.
+    pub domain: String,
+    /// `VM_ORIGIN`: replaces `https://<ip>` in links to VMs; for the simulation and tests.
+    pub vm_origin: Option<String>,
+    /// `SIMULATION`: the provider is a fake cloud, and the page says so.
+    pub simulation: bool,
+}
+
+impl Config {
+    /// Reads the configuration through a lookup of vars and secrets.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<ConfigProblem>> {
+        let mut it = Reader { lookup, problems: Vec::new() };
+        let simulation = it.boolean("SIMULATION");
+        let config = Self {
+            deployment: it.deployment(),
+            tokens: it.tokens(simulation),
+            keys: it.keys(),
+            public_url: it.url("PUBLIC_URL"),
+            allowed_origins: it.origins(),
+            hetzner: it.hetzner(),
+            defaults: it.defaults(),
+            domain: it.domain(),
+            vm_origin: it.url("VM_ORIGIN"),
+            simulation,
+        };
+        let providers = it.get("HETZNER_TOKEN").is_some();
+        if !providers {
+            it.problem("HETZNER_TOKEN", "is missing: no provider is configured; create an API token (Read & Write) in a Hetzner Cloud project");
+        }
+        if it.problems.is_empty() { Ok(config) } else { Err(it.problems) }
+    }
+}
+
+struct Reader<L> {
+    lookup: L,
+    problems: Vec<ConfigProblem>,
+}
+
+impl<L: Fn(&str) -> Option<String>> Reader<L> {
+    fn get(&self, key: &str) -> Option<String> {
+        (self.lookup)(key).map(|it| it.trim().to_owned()).filter(|it| !it.is_empty())
+    }
+
+    fn secret(&self, key: &str) -> Secret {
+        Secret::new(self.get(key).unwrap_or_default())
+    }
+
+    fn problem(&mut self, key: &'static str, detail: impl Into<String>) {
+        self.problems.push(ConfigProblem { key, detail: detail.into() });
+    }
+
+    fn boolean(&mut self, key: &'static str) -> bool {
+        match self.get(key).as_deref() {
+            None | Some("0" | "false" | "off") => false,
+            Some("1" | "true" | "on") => true,
+            Some(_) => {
+                self.problem(key, "must be 1 or 0");
+                false
+            }
+        }
+    }
+
+    fn number<N: FromStr + PartialOrd + Display>(
+        &mut self,
+        key: &'static str,
+        default: N,
+        range: std::ops::RangeInclusive<N>,
+    ) -> N {
+        let Some(text) = self.get(key) else { return default };
+        match text.parse() {
+            Ok(number) if range.contains(&number) => number,
+            _ => {
+                self.problem(
+                    key,
+                    format!("must be a whole number from {} to {}", range.start(), range.end()),
+                );
+                default
+            }
+        }
+    }
+
+    fn choice<T: Copy>(
+        &mut self,
+        key: &'static str,
+        default: T,
+        parse: impl Fn(&str) -> Option<T>,
+        known: &[&str],
+    ) -> T {
+        let Some(text) = self.get(key) else { return default };
+        parse(&text).unwrap_or_else(|| {
+            self.problem(key, format!("must be one of {}", known.join(", ")));
+            default
+        })
+    }
+
+    fn url(&mut self, key: &'static str) -> Option<String> {
+        let url = self.get(key)?;
+        let url = url.trim_end_matches('/').to_owned();
+        let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+        let fits = host.is_some_and(|it| {
+            !it.is_empty()
+                && it.bytes().all(|it| {
+                    it.is_ascii_graphic() && !matches!(it, b'"' | b'\\' | b'\'' | b'<' | b'>' | b'?' | b'#')
+                })
+        });
+        if fits {
+            return Some(url);
+        }
+        self.problem(
+            key,
+            "must be a URL such as https://mayfly.example.workers.dev, without query or fragment",
+        );
+        None
+    }
+
+    fn deployment(&mut self) -> String {
+        let name = self.get("DEPLOYMENT").unwrap_or_else(|| labels::MAYFLY.into());
+        if !labels::is_value(&name) {
+            self.problem(
+                "DEPLOYMENT",
+                "must be 1 to 63 letters, digits, '-', '_' or '.', with a letter or digit at both ends",
+            );
+        }
+        name
+    }
+
+    fn tokens(&mut self, simulation: bool) -> Vec<ApiToken> {
+        let mut tokens = Vec::new();
+        let single = self.get("API_TOKEN");
+        let several = self.get("API_TOKENS");
+        if single.is_none() && several.is_none() {
+            self.problem(
+                "API_TOKEN",
+                "is missing: the bearer token of the API (or API_TOKENS); `npm run setup` makes one",
+            );
+        }
+        if let Some(token) = single {
+            if token.len() < API_TOKEN_MIN_CHARS && !simulation {
+                self.problem("API_TOKEN", format!("has fewer than {API_TOKEN_MIN_CHARS} characters"));
+            }
+            tokens.push(ApiToken { owner: DEFAULT_OWNER.into(), digest: TokenDigest::of(&token) });
+        }
+        let Some(several) = several else { return tokens };
+        let Ok(serde_json::Value::Object(entries)) = serde_json::from_str(&several) else {
+            self.problem(
+                "API_TOKENS",
+                "must be a JSON object of names and SHA-256 digests: {\"ann\": \"<64 hexadecimal digits>\"}",
+            );
+            return tokens;
+        };
+        if entries.is_empty() {
+            self.problem("API_TOKENS", "names nobody");
+        }
+        for (index, (owner, digest)) in entries.iter().enumerate() {
+            let name_fits = !owner.is_empty() && labels::is_value(owner);
+            if !name_fits {
+                self.problem(
+                    "API_TOKENS",
+                    format!("entry {} needs a name of 1 to 63 letters, digits, '-', '_' or '.'", index + 1),
+                );
+            } else if tokens.iter().any(|it| it.owner == *owner) {
+                self.problem("API_TOKENS", format!("the name '{owner}' belongs to API_TOKEN"));
+            } else if let Some(digest) = digest.as_str().and_then(TokenDigest::from_hex) {
+                tokens.push(ApiToken { owner: owner.clone(), digest });
+            } else {
+                self.problem(
+                    "API_TOKENS",
+                    format!("'{owner}' needs the SHA-256 of the token as 64 hexadecimal digits"),
+                );
+            }
+        }
+        tokens
+    }
+
+    fn keys(&mut self) -> Keyring {
+        let parsed = match self.get("SIGNING_KEY") {
+            None => Err("is missing: kid:key with a random key; `npm run setup` makes one".to_owned()),
+            Some(text) => Keyring::parse(&text),
+        };
+        parsed.unwrap_or_else(|detail| {
+            self.problem("SIGNING_KEY", detail);
+            // Never used: a problem was recorded, so no `Config` comes out of this.
+            Keyring::parse("none:00000000000000000000000000000000").expect("a valid keyring")
+        })
+    }
+
+    fn origins(&mut self) -> Vec<String> {
+        let text = self.get("ALLOWED_ORIGINS").unwrap_or_default();
+        let origins: Vec<String> =
+            text.split(',').map(|it| it.trim().to_owned()).filter(|it| !it.is_empty()).collect();
+        let fits = |origin: &String| {
+            let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+            let host = host.map(|it| it.strip_prefix("*.").unwrap_or(it));
+            host.is_some_and(|it| it.contains('.') || it.starts_with("localhost"))
+                && host.is_some_and(|it| {
+                    it.bytes().all(|it| {
+                        it.is_ascii_lowercase() || it.is_ascii_digit() || matches!(it, b'.' | b'-' | b':')
+                    })
+                })
+        };
+        if !origins.iter().all(fits) {
+            self.problem("ALLOWED_ORIGINS", "must be origins separated by commas, such as https://mayfly.pages.dev or https://*.mayfly.pages.dev");
+        }
+        origins
+    }
+
+    fn hetzner(&mut self) -> Option<HetznerConfig> {
+        let api_url = self.url("HETZNER_API_URL").unwrap_or_else(|| HETZNER_API_URL.into());
+        let token = self.get("HETZNER_TOKEN")?;
+        if !token.bytes().all(|it| it.is_ascii_graphic()) {
+            self.problem("HETZNER_TOKEN", "contains a character that no token has");
+        }
+        let vm_token = self.get("HETZNER_VM_TOKEN").map(Secret::new);
+        Some(HetznerConfig { token: Secret::new(token), api_url, vm_token })
+    }
+
+    fn defaults(&mut self) -> Defaults {
+        let key = self.get("SSH_PUBLIC_KEY").map(|it| SshPublicKey::parse(&it)).transpose();
+        let ssh_public_key = key.unwrap_or_else(|detail| {
+            self.problem("SSH_PUBLIC_KEY", detail);
+            None
+        });
+        let devcontainer_image = self.get("DEFAULT_DEVCONTAINER_IMAGE").unwrap_or_default();
+        if let Err(detail) = crate::workspace::check_image_reference(&devcontainer_image) {
+            self.problem("DEFAULT_DEVCONTAINER_IMAGE", detail);
+        }
+        Defaults {
+            provider: self.choice(
+                "DEFAULT_PROVIDER",
+                ProviderName::Hetzner,
+                ProviderName::parse,
+                &ProviderName::ALL.map(ProviderName::as_str),
+            ),
+            size: self.choice("DEFAULT_SIZE", Size::Medium, Size::parse, &Size::ALL.map(Size::as_str)),
+            profile: Profile::Coding,
+            web_ui: self.choice(
+                "DEFAULT_WEB_UI",
+                WebUi::Cloudcli,
+                WebUi::parse,
+                &WebUi::ALL.map(WebUi::as_str),
+            ),
+            devcontainer_image,
+            idle_minutes: self.number("IDLE_MINUTES", 30, IDLE_MINUTES),
+            max_hours: self.number("MAX_HOURS", 12, MAX_HOURS),
+            anthropic_api_key: self.secret("ANTHROPIC_API_KEY"),
+            claude_code_oauth_token: self.secret("CLAUDE_CODE_OAUTH_TOKEN"),
+            git_token: self.secret("GIT_TOKEN"),
+            ssh_public_key,
+        }
+    }
+
+    fn domain(&mut self) -> String {
+        let domain = self.get("DOMAIN").unwrap_or_default();
+        let fits = domain.is_empty()
+            || domain.contains('.') && domain.split('.').all(|it| crate::name::check(it).is_ok());
+        if !fits {
+            self.problem("DOMAIN", "must be a domain name in small letters, such as dev.example.com");
+        }
+        domain
+    }
+}

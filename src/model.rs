@@ -1,0 +1,359 @@
+//! The words of the domain: a VM, its power state, the phase of its boot, sizes and prices. No I/O and no JSON.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::labels::VmLabels;
+
+/// A cloud provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the providers")]
+pub enum ProviderName {
+    Hetzner,
+}
+
+impl ProviderName {
+    /// Every provider that this build knows.
+    pub const ALL: [Self; 1] = [Self::Hetzner];
+
+    /// The name in the API and in ids.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hetzner => "hetzner",
+        }
+    }
+
+    /// The name that people know it by.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Hetzner => "Hetzner Cloud",
+        }
+    }
+
+    /// The inverse of [`ProviderName::as_str`].
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.as_str() == name)
+    }
+}
+
+/// A VM's id in our API: `<provider>-<provider's own id>`, opaque to clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VmId {
+    /// Where it lives.
+    pub provider: ProviderName,
+    /// The provider's id of the server.
+    pub native: String,
+}
+
+impl VmId {
+    /// `None` for what cannot be an id of ours; the caller answers 404.
+    pub fn parse(id: &str) -> Option<Self> {
+        let (provider, native) = id.split_once('-')?;
+        let provider = ProviderName::parse(provider)?;
+        let plausible = match provider {
+            // Hetzner: int64, at most 2^53 by its documentation.
+            ProviderName::Hetzner => {
+                (1..=16).contains(&native.len())
+                    && native.bytes().all(|it| it.is_ascii_digit())
+                    && !native.starts_with('0')
+            }
+        };
+        plausible.then(|| Self { provider, native: native.to_owned() })
+    }
+}
+
+impl fmt::Display for VmId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.provider.as_str(), self.native)
+    }
+}
+
+/// State of the power, reduced from what the provider says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the states")]
+pub enum VmState {
+    Creating,
+    Running,
+    Stopping,
+    Stopped,
+    Deleting,
+    Unknown,
+}
+
+impl VmState {
+    /// The word in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Creating => "creating",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::Deleting => "deleting",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Phase of the boot, as the VM reported it. Order matters: phases only advance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names are the phases")]
+pub enum Phase {
+    #[default]
+    Booting,
+    Docker,
+    Clone,
+    Devcontainer,
+    Ui,
+    Ready,
+    Failed,
+    Stopping,
+}
+
+impl Phase {
+    /// Every phase, in order.
+    pub const ALL: [Self; 8] = [
+        Self::Booting,
+        Self::Docker,
+        Self::Clone,
+        Self::Devcontainer,
+        Self::Ui,
+        Self::Ready,
+        Self::Failed,
+        Self::Stopping,
+    ];
+
+    /// The word in the API and in labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Booting => "booting",
+            Self::Docker => "docker",
+            Self::Clone => "clone",
+            Self::Devcontainer => "devcontainer",
+            Self::Ui => "ui",
+            Self::Ready => "ready",
+            Self::Failed => "failed",
+            Self::Stopping => "stopping",
+        }
+    }
+
+    /// The inverse of [`Phase::as_str`].
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.as_str() == word)
+    }
+
+    /// What the phase becomes when a VM reports `next`: phases advance, `ready` and `failed` are final for a boot,
+    /// and a new boot begins at `booting`.
+    #[must_use]
+    pub fn advanced_to(self, next: Self) -> Self {
+        match (self, next) {
+            (_, Self::Booting) => Self::Booting,
+            (Self::Ready | Self::Failed, Self::Stopping) => Self::Stopping,
+            (Self::Ready | Self::Failed, _) => self,
+            _ => self.max(next),
+        }
+    }
+}
+
+/// What a user asks for; at least this much memory and this many virtual CPUs, on x86-64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the sizes")]
+pub enum Size {
+    Small,
+    Medium,
+    Large,
+}
+
+impl Size {
+    /// Every size, smallest first.
+    pub const ALL: [Self; 3] = [Self::Small, Self::Medium, Self::Large];
+
+    /// The word in the API and in labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Small => "small",
+            Self::Medium => "medium",
+            Self::Large => "large",
+        }
+    }
+
+    /// The inverse of [`Size::as_str`].
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.as_str() == word)
+    }
+
+    /// Least memory, GiB.
+    pub fn memory_gib(self) -> f64 {
+        match self {
+            Self::Small => 2.0,
+            Self::Medium => 4.0,
+            Self::Large => 8.0,
+        }
+    }
+
+    /// Fewest virtual CPUs.
+    pub fn vcpu(self) -> u32 {
+        match self {
+            Self::Small | Self::Medium => 2,
+            Self::Large => 4,
+        }
+    }
+}
+
+/// An amount of money per hour in millionths of the currency's unit: small prices stay exact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Price {
+    /// Millionths of the currency's unit per hour, taxes included.
+    pub micros_per_hour: u64,
+    /// ISO 4217 code.
+    pub currency: Currency,
+}
+
+/// An ISO 4217 currency code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Currency([u8; 3]);
+
+impl Currency {
+    /// The euro.
+    pub const EUR: Self = Self(*b"EUR");
+
+    /// `None` unless three capital letters.
+    pub fn parse(code: &str) -> Option<Self> {
+        let bytes: [u8; 3] = code.as_bytes().try_into().ok()?;
+        bytes.iter().all(u8::is_ascii_uppercase).then_some(Self(bytes))
+    }
+
+    /// The code.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or("XXX")
+    }
+}
+
+impl Price {
+    /// What a time costs where every started hour is billed whole, as Hetzner does. The first hour is always due.
+    pub fn whole_hours(self, secs: u64) -> u64 {
+        secs.div_ceil(3600).max(1).saturating_mul(self.micros_per_hour)
+    }
+}
+
+/// Reads a decimal price such as `0.0104720000000000` into millionths, rounded to the nearest.
+pub fn parse_micros(decimal: &str) -> Option<u64> {
+    let (whole, fraction) = decimal.split_once('.').unwrap_or((decimal, ""));
+    if whole.is_empty() && fraction.is_empty()
+        || whole.len() > 9
+        || !fraction.bytes().all(|it| it.is_ascii_digit())
+    {
+        return None;
+    }
+    let whole: u64 =
+        if whole.is_empty() { 0 } else { whole.parse().ok().filter(|_| !whole.starts_with('+'))? };
+    let mut micros = 0;
+    for place in 0..6 {
+        micros = micros * 10 + u64::from(fraction.as_bytes().get(place).map_or(0, |it| it - b'0'));
+    }
+    let round_up = fraction.as_bytes().get(6).is_some_and(|it| *it >= b'5');
+    Some(whole * 1_000_000 + micros + u64::from(round_up))
+}
+
+/// A rented server that carries a workspace, with what its labels say.
+#[derive(Clone, Debug)]
+pub struct Vm<'a> {
+    /// Id in our API.
+    pub id: VmId,
+    /// Host name, unique in the provider's project.
+    pub name: Cow<'a, str>,
+    /// Power.
+    pub state: VmState,
+    /// Creation, seconds since the Unix epoch.
+    pub created_secs: u64,
+    /// Public IPv4 address.
+    pub ipv4: Option<Cow<'a, str>>,
+    /// Public IPv6 network or address, as the provider writes it.
+    pub ipv6: Option<Cow<'a, str>>,
+    /// Where it stands.
+    pub location: Cow<'a, str>,
+    /// The provider's name of its type.
+    pub server_type: Cow<'a, str>,
+    /// What we wrote on it.
+    pub labels: VmLabels<'a>,
+}
+
+impl Vm<'_> {
+    /// The same VM, independent of the answer that it was read from.
+    pub fn into_owned(self) -> Vm<'static> {
+        Vm {
+            id: self.id,
+            name: owned(self.name),
+            state: self.state,
+            created_secs: self.created_secs,
+            ipv4: self.ipv4.map(owned),
+            ipv6: self.ipv6.map(owned),
+            location: owned(self.location),
+            server_type: owned(self.server_type),
+            labels: self.labels.into_owned(),
+        }
+    }
+}
+
+/// The hard end of a VM's life, Unix seconds. A VM of ours whose label is lost ends where the longest allowed life would.
+pub fn expires_secs(vm: &Vm<'_>) -> u64 {
+    vm.labels
+        .expires_secs
+        .unwrap_or_else(|| vm.created_secs + u64::from(*crate::config::MAX_HOURS.end()) * 3600)
+}
+
+/// A text independent of what it was read from.
+pub(crate) fn owned(text: Cow<'_, str>) -> Cow<'static, str> {
+    Cow::Owned(text.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_only_advance_and_a_new_boot_begins_again() {
+        assert_eq!(Phase::Docker.advanced_to(Phase::Clone), Phase::Clone);
+        assert_eq!(Phase::Ui.advanced_to(Phase::Docker), Phase::Ui);
+        assert_eq!(Phase::Ready.advanced_to(Phase::Failed), Phase::Ready);
+        assert_eq!(Phase::Failed.advanced_to(Phase::Ready), Phase::Failed);
+        assert_eq!(Phase::Clone.advanced_to(Phase::Failed), Phase::Failed);
+        assert_eq!(Phase::Ready.advanced_to(Phase::Booting), Phase::Booting);
+    }
+
+    #[test]
+    fn ids_are_parsed_strictly() {
+        assert_eq!(VmId::parse("hetzner-4711").map(|it| it.to_string()).as_deref(), Some("hetzner-4711"));
+        for bad in [
+            "",
+            "hetzner",
+            "hetzner-",
+            "hetzner-0",
+            "hetzner-../1",
+            "hetzner-1a",
+            "ec2-i-123",
+            "4711",
+            "hetzner-12345678901234567",
+        ] {
+            assert_eq!(VmId::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn prices_are_exact() {
+        assert_eq!(parse_micros("0.0104720000000000"), Some(10_472));
+        assert_eq!(parse_micros("6.5331"), Some(6_533_100));
+        assert_eq!(parse_micros("0.0000005"), Some(1));
+        assert_eq!(parse_micros("12"), Some(12_000_000));
+        for bad in ["", ".", "1,2", "-1", "+1", "1e3", "1.-2", "9999999999"] {
+            assert_eq!(parse_micros(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn started_hours_are_billed_whole() {
+        let price = Price { micros_per_hour: 10_000, currency: Currency::EUR };
+        assert_eq!(price.whole_hours(0), 10_000);
+        assert_eq!(price.whole_hours(3600), 10_000);
+        assert_eq!(price.whole_hours(3601), 20_000);
+    }
+}

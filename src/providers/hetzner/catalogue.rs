@@ -1,0 +1,92 @@
+//! What Hetzner sells today: types, places and prices from the live API. No type is named here; choosing one is
+//! `Catalogue::rank`'s business.
+
+use super::schema::{Locations, PricingAnswer, ServerType, ServerTypes, TypeLocation};
+use super::{Error, ErrorKind, Hetzner, MAX_PAGES, NAME, PER_PAGE, parse};
+use crate::encoding::from_rfc3339;
+use crate::http::{Http, Random, Request};
+use crate::model::{Currency, Price, parse_micros};
+use crate::providers::{Catalogue, Location, Offer};
+
+impl Hetzner {
+    /// A page of the server types with their prices and places.
+    pub fn server_types_request(&self, page: u32) -> Request {
+        self.get_request(&format!("/server_types?page={page}&per_page={PER_PAGE}"))
+    }
+
+    /// The places; there are few enough for one page.
+    pub fn locations_request(&self) -> Request {
+        self.get_request(&format!("/locations?per_page={PER_PAGE}"))
+    }
+
+    /// Currency and the price of addresses.
+    pub fn pricing_request(&self) -> Request {
+        self.get_request("/pricing")
+    }
+
+    /// Reads everything that can be ordered on x86-64 at `now_secs`.
+    pub async fn catalogue<H: Http + Random>(&self, host: &H, now_secs: u64) -> Result<Catalogue, Error> {
+        let (types, locations, pricing) = futures_util::future::try_join3(
+            self.server_types(host),
+            async { parse::<Locations>(&self.send(host, self.locations_request()).await?) },
+            async {
+                parse::<PricingAnswer>(&self.send(host, self.pricing_request()).await?).map(|it| it.pricing)
+            },
+        )
+        .await?;
+        let malformed =
+            |what: &str| Error::new(NAME, ErrorKind::Malformed, format!("names a {what} that is not one"));
+        let currency = Currency::parse(&pricing.currency).ok_or_else(|| malformed("currency"))?;
+        let ipv4 = pricing.primary_ips.iter().find(|it| it.r#type == "ipv4").map_or(&[][..], |it| &it.prices);
+        let mut offers = Vec::new();
+        for it in types.iter().filter(|it| it.architecture == "x86") {
+            for place in it.locations.iter().filter(|place| can_be_ordered(place, now_secs)) {
+                // Without a price in a place the type is not sold there.
+                let Some(price) = it.prices.iter().find(|price| price.location == place.name) else {
+                    continue;
+                };
+                let server = parse_micros(&price.price_hourly.gross).ok_or_else(|| malformed("price"))?;
+                let address = match ipv4.iter().find(|price| price.location == place.name) {
+                    Some(price) => {
+                        parse_micros(&price.price_hourly.gross).ok_or_else(|| malformed("price"))?
+                    }
+                    None => 0,
+                };
+                offers.push(Offer {
+                    server_type: it.name.clone(),
+                    location: place.name.clone(),
+                    vcpu: whole(it.cores),
+                    memory_gib: it.memory,
+                    disk_gb: it.disk,
+                    price: Price { micros_per_hour: server + address, currency },
+                });
+            }
+        }
+        let location =
+            |it: super::schema::Location| Location { name: it.name, city: it.city, country: it.country };
+        Ok(Catalogue { currency, locations: locations.locations.into_iter().map(location).collect(), offers })
+    }
+
+    async fn server_types<H: Http + Random>(&self, host: &H) -> Result<Vec<ServerType>, Error> {
+        let mut types = Vec::new();
+        let mut next = Some(1);
+        while let Some(page) = next.filter(|it| *it <= MAX_PAGES) {
+            let answer: ServerTypes = parse(&self.send(host, self.server_types_request(page)).await?)?;
+            types.extend(answer.server_types);
+            next = answer.meta.pagination.next_page.filter(|it| *it > page);
+        }
+        Ok(types)
+    }
+}
+
+fn can_be_ordered(place: &TypeLocation, now_secs: u64) -> bool {
+    let over = |it: &super::schema::Deprecation| {
+        from_rfc3339(&it.unavailable_after).is_none_or(|end| end <= now_secs)
+    };
+    place.available && !place.deprecation.as_ref().is_some_and(over)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "cores are small whole numbers")]
+fn whole(number: f64) -> u32 {
+    number.max(0.0) as u32
+}
