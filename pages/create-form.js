@@ -1,0 +1,295 @@
+/**
+ * The view that makes a workspace: draws the choices of `GET /options`, collects the answers, shows every
+ * error at its field. The rules are in create-logic.js and repo-url.js; sending is api.js's business.
+ */
+
+import {
+  attemptFor, createBody, fieldErrors, idleChoices, locationChoices, outcomeUnknown, providerChoices, SECRET_FIELDS, sizeCards, worstCase,
+} from './create-logic.js';
+import { announce, clone, parts, reconcile, setAttribute, setChoices, setLines, setText, show } from './dom.js';
+import { duration, plain } from './format.js';
+import { attemptLines, providerTitle, troubleText } from './logic.js';
+import { understandRepo } from './repo-url.js';
+
+/** Fields of the API that the form has a place for. */
+const FIELDS = new Set([
+  'repo_url', 'size', 'provider', 'location', 'web_ui', 'idle_minutes', 'anthropic_api_key', 'claude_code_oauth_token',
+  'branch', 'name', 'max_hours', 'image', 'git_token', 'ssh_public_key',
+]);
+
+/**
+ * @param {HTMLElement} view
+ * @param {{send: (body: string, key: string) => Promise<import('./api.js').Answer>, onCreated: (created: any) => void}} about
+ */
+export function mountCreateForm(view, { send, onCreated }) {
+  const el = parts(view);
+  const input = Object.fromEntries([...FIELDS, 'agent'].filter((name) => name !== 'size').map((name) => [name, view.querySelector(`#${name}`)]));
+  /** @type {import('./create-logic.js').Options|null} */
+  let options = null;
+  let size = null;
+  let busy = false;
+  /** @type {{key: string, body: string}|null} */
+  let attempt = null;
+  /** Secrets already sent once: out of the document, kept for a retry only, forgotten when the form is left. */
+  const held = new Map();
+
+  const providerNow = () => options?.providers.find((one) => one.name === input.provider.value);
+  const cardNow = () => sizeCards(providerNow(), input.location.value || null).find((card) => card.size === size);
+  const fieldOf = (name) => view.querySelector(`[data-field="${name}"]`);
+
+  const setFieldError = (name, text) => {
+    const error = view.querySelector(`#${name}-error`);
+    setText(error, text);
+    show(error, Boolean(text));
+    const controls = name === 'size' ? fieldOf('size').querySelectorAll('input') : [input[name]];
+    for (const control of controls) setAttribute(control, 'aria-invalid', text ? 'true' : null);
+  };
+
+  const clearErrors = () => {
+    for (const name of FIELDS) setFieldError(name, '');
+    show(el.problem, false);
+  };
+
+  /** What the pasted text means, said under the field; a branch in it goes to its own field. */
+  const readRepo = () => {
+    const text = input.repo_url.value;
+    const result = text.trim() ? understandRepo(text) : null;
+    if (result?.ok) {
+      if (!input.branch.dataset.touched) input.branch.value = result.branch ?? '';
+      const branch = input.branch.value.trim();
+      setText(el.repoHint, `Clones ${plain(result.label)}${branch ? `, branch ${plain(branch)}` : ''}.${result.note ? ` ${result.note}` : ''}`);
+    } else {
+      setText(el.repoHint, 'owner/name, or any GitHub, GitLab or git address: links to a branch or a file work too.');
+    }
+    setText(el.sideRepo, result?.ok ? plain(result.label) : '–');
+    return result;
+  };
+
+  const drawSizes = () => {
+    const cards = sizeCards(providerNow(), input.location.value || null);
+    if (!cards.find((card) => card.size === size)?.available) size = cards.find((card) => card.available)?.size ?? size;
+    reconcile(el.sizes, cards, (card) => card.size, () => clone('size-template'), (label, card) => {
+      const radio = label.firstElementChild;
+      const at = parts(label);
+      radio.value = card.size;
+      radio.disabled = !card.available;
+      radio.checked = card.available && card.size === size;
+      radio.onchange = () => {
+        size = card.size;
+        draw();
+      };
+      for (const name of ['title', 'price', 'machine', 'memory', 'where']) setText(at[name], card[name]);
+      reconcile(at.scenarios, card.scenarios, (one) => one.title, () => clone('scenario-template'), (line, one) => {
+        setText(parts(line).title, one.title);
+        setText(parts(line).cost, one.cost);
+      });
+    });
+  };
+
+  const drawAgent = () => {
+    const { anthropic_api_key: key, claude_code_oauth_token: token } = options.configured ?? {};
+    const configured = key || token;
+    setChoices(
+      input.agent,
+      [
+        { value: '', label: configured ? 'The deployment’s own key' : 'None: sign in inside the workspace' },
+        { value: 'anthropic_api_key', label: 'Anthropic API key' },
+        { value: 'claude_code_oauth_token', label: 'Claude Code OAuth token (subscription)' },
+      ],
+      '',
+    );
+    for (const name of ['anthropic_api_key', 'claude_code_oauth_token']) show(fieldOf(name), input.agent.value === name);
+    const own = configured ? 'Claude Code works at once, on the deployment’s account.' : 'Claude Code asks you to sign in the first time.';
+    setText(el.agentHint, input.agent.value ? 'Sent once, sealed for this VM, gone with it.' : own);
+  };
+
+  const drawSide = () => {
+    const card = cardNow();
+    const provider = providerNow();
+    const hours = Number(input.max_hours.value);
+    setText(el.sideMachine, card?.available ? `${plain(provider.title)} · ${card.where} · ${card.machine}` : '–');
+    setText(el.sidePrice, card?.price ?? '–');
+    setText(el.sideEnd, `Idle for ${duration(Number(input.idle_minutes.value) * 60)}, at the latest after ${duration(hours * 3600)}`);
+    setText(el.sideWorst, worstCase(card, hours, provider?.currency) ?? '');
+  };
+
+  const draw = () => {
+    if (!options) return;
+    const { defaults, configured = {} } = options;
+    setChoices(input.provider, providerChoices(options, size).map(({ name, label }) => ({ value: name, label })), defaults.provider);
+    setChoices(input.location, locationChoices(providerNow()).map(({ name, label }) => ({ value: name, label })), defaults.location ?? '');
+    setChoices(input.web_ui, options.web_uis.map((one) => ({ value: one.name, label: plain(one.title) })), defaults.web_ui);
+    setChoices(input.idle_minutes, idleChoices(options), defaults.idle_minutes);
+    setChoices(input.image, (providerNow()?.images ?? []).map((name) => ({ value: name, label: plain(name) })), defaults.image);
+    if (!input.max_hours.value) input.max_hours.value = String(defaults.max_hours ?? '');
+    setAttribute(input.max_hours, 'max', options.limits?.max_hours ? String(options.limits.max_hours) : null);
+    setText(el.gitHint, configured.git_token ? 'Empty: the deployment’s own token.' : 'For a private repository, and to push.');
+    setText(el.sshHint, configured.ssh_public_key ? 'Empty: the deployment’s own key.' : 'Without one there is no SSH, only the browser.');
+    drawSizes();
+    drawAgent();
+    drawSide();
+  };
+
+  /** @param {{title: string, detail: string}|null} trouble why the choices themselves are missing */
+  const drawNotices = (trouble) => {
+    const titles = new Map((options?.providers ?? []).map((one) => [one.name, plain(one.title)]));
+    const notices = trouble ? [{ key: '', ...trouble }] : (options.errors ?? []).map((error) => ({ key: error.provider, title: `${providerTitle(titles, error.provider)} is in trouble`, detail: plain(error.detail) }));
+    reconcile(el.notices, notices, (notice) => notice.key, () => clone('notice-template'), (element, notice) => {
+      element.className = 'notice -warn';
+      setText(parts(element).title, notice.title);
+      setText(parts(element).detail, notice.detail);
+    });
+  };
+
+  const setBusy = (on) => {
+    busy = on;
+    setAttribute(el.submit, 'aria-busy', on ? 'true' : null);
+    setText(el.submitText, on ? 'Creating…' : attempt ? 'Try again' : 'Create workspace');
+  };
+
+  /** Takes a secret out of its field for good; what was typed before counts until something else is typed. */
+  const takeSecret = (name) => {
+    const typed = input[name].value.trim();
+    if (typed) held.set(name, typed);
+    input[name].value = '';
+    return held.get(name) ?? '';
+  };
+
+  const collect = (repo) => {
+    const values = { repo_url: repo.repo_url, size };
+    for (const name of ['provider', 'location', 'web_ui', 'idle_minutes', 'branch', 'name', 'max_hours', 'image', 'ssh_public_key']) values[name] = input[name].value;
+    for (const name of SECRET_FIELDS) {
+      const wanted = name === 'git_token' || input.agent.value === name;
+      if (wanted) values[name] = takeSecret(name);
+    }
+    return createBody(values);
+  };
+
+  const showHeld = () => {
+    for (const name of SECRET_FIELDS) {
+      input[name].dataset.placeholder ??= input[name].placeholder;
+      input[name].placeholder = held.has(name) ? 'Kept for the next try; type to replace' : input[name].dataset.placeholder;
+    }
+  };
+
+  /** @param {string} title @param {string[]} list @param {Map<string, string>} fields */
+  const showProblem = (title, list, fields) => {
+    for (const [name, text] of fields) {
+      setFieldError(name, text);
+      if (SECRET_FIELDS.includes(name)) held.delete(name);
+      if (name === 'anthropic_api_key' || name === 'claude_code_oauth_token') show(fieldOf(name), true);
+    }
+    setText(el.problemTitle, title);
+    setLines(el.problemList, list);
+    show(el.problem, Boolean(title));
+    const hasAdvanced = [...fields.keys()].some((name) => el.advanced.contains(fieldOf(name)));
+    if (hasAdvanced) el.advanced.open = true;
+    const first = view.querySelector('[aria-invalid="true"]:not(:disabled)');
+    if (first) first.focus();
+    else if (title) el.problem.focus();
+  };
+
+  const explain = (problem) => {
+    if (outcomeUnknown(problem)) {
+      showProblem('No answer arrived', ['It may or may not have been created. Try again is safe: the same request never makes a second workspace.'], new Map());
+      return;
+    }
+    const { fields, rest } = fieldErrors(problem, FIELDS);
+    const count = fields.size + rest.length;
+    const trouble = troubleText({ ...problem, errors: [] }, '');
+    if (fields.size > 0) showProblem(count === 1 ? 'One thing needs a change' : `${count} things need a change`, rest, fields);
+    else showProblem(trouble.title, [trouble.detail, ...rest, ...attemptLines(problem.attempts)].filter(Boolean), fields);
+  };
+
+  const submit = async () => {
+    if (busy || !options) return;
+    clearErrors();
+    const repo = readRepo() ?? understandRepo('');
+    const missing = new Map();
+    if (!repo.ok) missing.set('repo_url', repo.reason);
+    const hours = input.max_hours.value ? Number(input.max_hours.value) : 1;
+    const most = options.limits?.max_hours ?? Number.POSITIVE_INFINITY;
+    if (input.max_hours.validity.badInput || !(hours > 0 && hours <= most)) missing.set('max_hours', Number.isFinite(most) ? `Between 1 and ${most} hours.` : 'At least one hour.');
+    if (input.agent.value && !input[input.agent.value].value.trim() && !held.has(input.agent.value)) missing.set(input.agent.value, 'Paste the key, or choose another way above.');
+    if (missing.size > 0) {
+      showProblem(missing.size === 1 ? 'One thing needs a change' : `${missing.size} things need a change`, [], missing);
+      return;
+    }
+    const body = collect(repo);
+    attempt = attemptFor(attempt, body, () => crypto.randomUUID());
+    const sent = attempt;
+    setBusy(true);
+    showHeld();
+    announce('Creating the workspace.');
+    const answer = await send(sent.body, sent.key);
+    if (answer.ok) {
+      reset();
+      onCreated(answer.data);
+      return;
+    }
+    setBusy(false);
+    explain(answer.problem);
+    showHeld();
+  };
+
+  /** Back to an empty form, with no secret left in it or in memory. */
+  function reset() {
+    attempt = null;
+    held.clear();
+    el.form.reset();
+    for (const control of Object.values(input)) delete control.dataset.touched;
+    for (const name of SECRET_FIELDS) input[name].value = '';
+    size = options?.defaults.size ?? size;
+    el.advanced.open = false;
+    clearErrors();
+    showHeld();
+    setBusy(false);
+    readRepo();
+    draw();
+  }
+
+  el.form.addEventListener('submit', (event) => {
+    event.preventDefault();
+    submit();
+  });
+  el.form.addEventListener('input', (event) => {
+    const { target } = event;
+    target.dataset.touched = 'true';
+    if (target.id === 'branch' && !target.value) delete target.dataset.touched;
+    if (target === input.repo_url || target === input.branch) readRepo();
+    if (FIELDS.has(target.id)) setFieldError(target.id, '');
+    draw();
+  });
+  // Leaving the field is the moment to say that its text means nothing.
+  input.repo_url.addEventListener('change', () => {
+    const result = readRepo();
+    if (result && !result.ok) setFieldError('repo_url', result.reason);
+  });
+
+  readRepo();
+  return {
+    /** @param {import('./create-logic.js').Options} fresh */
+    update(fresh) {
+      options = fresh;
+      size ??= fresh.defaults.size ?? 'medium';
+      draw();
+      drawNotices(null);
+    },
+    /** The choices could not be loaded. @param {{title: string, detail: string}} trouble */
+    setTrouble(trouble) {
+      if (!options) drawNotices({ title: `Nothing can be created now. ${trouble.title}.`, detail: trouble.detail });
+    },
+    /** @param {string|null} repo @param {string|null} branch */
+    prefill(repo, branch) {
+      if (repo !== null) input.repo_url.value = repo.slice(0, 2000);
+      if (branch !== null) {
+        input.branch.value = branch.slice(0, 300);
+        input.branch.dataset.touched = 'true';
+      }
+      const result = readRepo();
+      if (result && !result.ok) setFieldError('repo_url', result.reason);
+      input.repo_url.focus();
+    },
+    reset,
+  };
+}

@@ -1,0 +1,115 @@
+/**
+ * The few things that every view does with the document. Text is only ever set as text; a value that has
+ * not changed is not written, so that an update neither moves focus nor makes a screen reader speak.
+ */
+
+/** @param {string} id of a <template> @returns {HTMLElement} */
+export function clone(id) {
+  const template = /** @type {HTMLTemplateElement} */ (document.getElementById(id));
+  return /** @type {HTMLElement} */ (template.content.firstElementChild.cloneNode(true));
+}
+
+/** The parts of a view by their `data-el`. @param {ParentNode} root @returns {Record<string, any>} */
+export function parts(root) {
+  const found = {};
+  for (const element of root.querySelectorAll('[data-el]')) found[element.dataset.el] ??= element;
+  return found;
+}
+
+/** @param {Element} element @param {string} text */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** @param {HTMLElement} element @param {boolean} shown */
+export function show(element, shown) {
+  if (element.hidden === shown) element.hidden = !shown;
+}
+
+/** @param {Element} element @param {string} name @param {string|null} value */
+export function setAttribute(element, name, value) {
+  if (value === null) element.removeAttribute(name);
+  else if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+}
+
+/** Sets or takes away a link's target; without one it is plain text to everybody. */
+export function setLink(anchor, url) {
+  setAttribute(anchor, 'href', url);
+}
+
+/**
+ * Makes `parent`'s children match `items`, keeping the elements (and the focus) of those that stay.
+ * @template T
+ * @param {Element} parent @param {T[]} items @param {(item: T, index: number) => string} keyOf
+ * @param {(item: T) => HTMLElement} create @param {(element: any, item: T) => void} update
+ */
+export function reconcile(parent, items, keyOf, create, update) {
+  const focused = document.activeElement;
+  const known = new Map([...parent.children].map((child) => [/** @type {HTMLElement} */ (child).dataset.key, child]));
+  let place = parent.firstElementChild;
+  items.forEach((item, index) => {
+    const key = keyOf(item, index);
+    let element = known.get(key);
+    known.delete(key);
+    if (!element) {
+      element = create(item);
+      element.dataset.key = key;
+    }
+    if (element === place) place = place.nextElementSibling;
+    else parent.insertBefore(element, place);
+    update(element, item);
+  });
+  for (const left of known.values()) left.remove();
+  // Moving an element drops its focus.
+  if (focused !== document.activeElement && focused instanceof HTMLElement && focused.isConnected) focused.focus({ preventScroll: true });
+}
+
+/** Fills a list with lines of text. @param {Element} list @param {string[]} lines */
+export function setLines(list, lines) {
+  reconcile(list, lines, (_, index) => String(index), () => document.createElement('li'), setText);
+}
+
+/** Fills a <select>, keeping its value if it is still there. */
+export function setChoices(select, choices, fallback) {
+  const value = select.value;
+  reconcile(select, choices, (choice) => String(choice.value), () => document.createElement('option'), (option, choice) => {
+    setText(option, choice.label);
+    option.value = String(choice.value);
+  });
+  const has = (wanted) => choices.some((choice) => String(choice.value) === String(wanted));
+  if (has(value) && select.dataset.touched) select.value = value;
+  else if (has(fallback)) select.value = String(fallback);
+}
+
+/** Says something to people who do not see it. Sent in one breath, later words do not drown earlier ones. */
+export function announce(text) {
+  const region = document.getElementById('announcer');
+  const line = document.createElement('p');
+  line.textContent = text;
+  region.append(line);
+  while (region.children.length > 5) region.firstElementChild.remove();
+}
+
+/** @param {string} text @returns {Promise<boolean>} false where the browser does not allow it */
+export async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * A copy button that says what happened and returns to its own words.
+ * @param {HTMLElement} label @param {string} text @param {string} what
+ */
+export async function copyWithFeedback(label, text, what) {
+  const copied = await copyText(text);
+  label.dataset.words ??= label.textContent;
+  label.textContent = copied ? 'Copied' : 'Not allowed';
+  announce(copied ? `${what} copied.` : `The browser does not allow copying. Select the ${what} and copy it by hand.`);
+  clearTimeout(Number(label.dataset.timer));
+  label.dataset.timer = String(setTimeout(() => setText(label, label.dataset.words), 2000));
+  return copied;
+}

@@ -1,0 +1,54 @@
+/**
+ * Where the API's address and the token are kept: in this tab, or on this device if the user says it is
+ * theirs. Nothing else is ever stored.
+ */
+
+const KEY = 'mayfly-session';
+
+/** @typedef {{apiUrl: string, token: string}} Session */
+
+/** @returns {Session|null} */
+export function loadSession() {
+  for (const store of stores()) {
+    try {
+      const saved = JSON.parse(store.getItem(KEY) ?? 'null');
+      if (typeof saved?.apiUrl === 'string' && typeof saved?.token === 'string' && saved.token) {
+        return { apiUrl: saved.apiUrl, token: saved.token };
+      }
+    } catch {
+      // Somebody else's value under our key counts as none.
+    }
+  }
+  return null;
+}
+
+/** @param {Session} session @param {boolean} thisDeviceIsMine */
+export function saveSession(session, thisDeviceIsMine) {
+  forgetSession();
+  const [tab, device] = stores();
+  try {
+    (thisDeviceIsMine ? device : tab)?.setItem(KEY, JSON.stringify(session));
+  } catch {
+    // A full or forbidden store only means signing in again after a reload.
+  }
+}
+
+export function forgetSession() {
+  for (const store of stores()) store.removeItem(KEY);
+}
+
+/** Hears of it when another tab signs out of a kept session. @param {() => void} onForgotten */
+export function watchForgotten(onForgotten) {
+  window.addEventListener('storage', (event) => {
+    if ((event.key === KEY || event.key === null) && event.newValue === null && !loadSession()) onForgotten();
+  });
+}
+
+/** @returns {Storage[]} the tab's first; none where the browser forbids them */
+function stores() {
+  try {
+    return [window.sessionStorage, window.localStorage];
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,80 @@
+// The rules of the form: prices, what is sent, where errors belong, when a request is the same request.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  attemptFor, createBody, fieldErrors, idleChoices, locationChoices, outcomeUnknown, providerChoices, sizeCards, worstCase,
+} from '../../pages/create-logic.js';
+
+const size = (name, price, offers = []) => ({
+  size: name, server_type: `t-${name}`, vcpu: 2, memory_gib: 4, disk_gb: 40, location: 'fsn1', price_per_hour: price,
+  scenarios: { hours_4_days_20: 80 * price, hours_8_days_20: 160 * price, always_on: 600 * price },
+  offers: [{ server_type: `t-${name}`, location: 'fsn1', price_per_hour: price }, ...offers],
+});
+const provider = (name, sizes) => ({ name, title: name.toUpperCase(), currency: 'EUR', images: [], sizes, locations: [{ name: 'hel1', city: 'Helsinki', country: 'FI' }, { name: 'fsn1', city: 'Falkenstein', country: 'DE' }] });
+const hetzner = provider('hetzner', [size('small', 0.01, [{ server_type: 't-small-b', location: 'hel1', price_per_hour: 0.02 }]), size('medium', 0.02)]);
+
+test('three cards always, each with machine, price and the three scenarios', () => {
+  const cards = sizeCards(hetzner, null);
+  assert.deepEqual(cards.map((card) => [card.title, card.available]), [['Small', true], ['Medium', true], ['Large', false]]);
+  assert.deepEqual(cards[0].scenarios.map((one) => one.cost), ['€0.80', '€1.60', '€6.00']);
+  assert.equal(cards[0].price, '€0.01/h');
+  assert.equal(cards[2].where, 'Not offered here');
+});
+
+test('another location has its own type and price, and scenarios in proportion', () => {
+  const [small, medium] = sizeCards(hetzner, 'hel1');
+  assert.equal(small.where, 't-small-b · hel1');
+  assert.deepEqual(small.scenarios.map((one) => one.cost), ['€1.60', '€3.20', '€12.00']);
+  assert.deepEqual([medium.available, medium.where], [false, 'Not in this location']);
+});
+
+test('without a provider there are three cards that cannot be chosen', () => {
+  assert.deepEqual(sizeCards(undefined, null).map((card) => card.available), [false, false, false]);
+});
+
+test('providers are sorted by the price of the chosen size; those without it come last', () => {
+  const options = { providers: [provider('dear', [size('small', 0.5)]), provider('none', []), hetzner] };
+  assert.deepEqual(providerChoices(options, 'small').map((one) => one.label), ['HETZNER · from €0.01/h', 'DEAR · from €0.50/h', 'NONE']);
+});
+
+test('locations are places, and the first choice is to have none', () => {
+  assert.deepEqual(locationChoices(hetzner).map((one) => [one.name, one.label]), [['', 'Cheapest with room'], ['fsn1', 'Falkenstein, DE (fsn1)'], ['hel1', 'Helsinki, FI (hel1)']]);
+});
+
+test('idle limits stay within what the API allows, with its default among them', () => {
+  const values = idleChoices({ defaults: { idle_minutes: 45 }, limits: { idle_minutes_min: 30, idle_minutes_max: 120 } }).map((one) => one.value);
+  assert.deepEqual(values, [30, 45, 60, 120]);
+});
+
+test('the worst case is the price until the hard end', () => {
+  const [small, , large] = sizeCards(hetzner, null);
+  assert.equal(worstCase(small, 12, 'EUR'), 'At most €0.12, if it runs for all 12 h.');
+  assert.equal(worstCase(large, 12, 'EUR'), null);
+  assert.equal(worstCase(small, Number.NaN, 'EUR'), null);
+});
+
+test('what is empty is left to the API’s defaults, and numbers are numbers', () => {
+  assert.deepEqual(createBody({ repo_url: ' https://h/o/r ', branch: '', location: null, idle_minutes: '30', max_hours: '12', name: undefined }), { repo_url: 'https://h/o/r', idle_minutes: 30, max_hours: 12 });
+});
+
+test('every error finds its field, several at one field are joined, strange ones are kept', () => {
+  const { fields, rest } = fieldErrors({ errors: [{ field: 'name', detail: 'must be shorter' }, { field: 'name', detail: 'Odd.' }, { field: 'env.K', detail: 'bad' }] }, new Set(['name']));
+  assert.deepEqual([...fields], [['name', 'Must be shorter. Odd.']]);
+  assert.deepEqual(rest, ['env.K: bad']);
+});
+
+test('the same body keeps its key over retries, another body gets another', () => {
+  let made = 0;
+  const newKey = () => `key-${(made += 1)}`;
+  const first = attemptFor(null, { repo_url: 'a' }, newKey);
+  assert.equal(attemptFor(first, { repo_url: 'a' }, newKey), first);
+  assert.equal(attemptFor(first, { repo_url: 'b' }, newKey).key, 'key-2');
+});
+
+test('only a lost answer leaves open whether something was created', () => {
+  assert.equal(outcomeUnknown({ code: 'timeout', status: 0 }), true);
+  assert.equal(outcomeUnknown({ code: 'unreachable', status: 0 }), true);
+  assert.equal(outcomeUnknown({ code: 'invalid_request', status: 400 }), false);
+  assert.equal(outcomeUnknown({ code: 'provider_capacity', status: 503 }), false);
+});

@@ -1,0 +1,236 @@
+// What the list says about workspaces, with a clock and a chance of the test's own.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  apiAddress, attemptLines, bootProgress, bootTime, clockOffset, costText, deleteLosses, expiryText, failure, idleText, isBooting, mergeVms,
+  newsBetween, pageTitle, parseHash, pollDelay, providerTitle, stateOf, stepShare, stepTime, timeline, totalsText, troubleText, usualSeconds,
+  verdictLines, verdictSummary,
+} from '../../pages/logic.js';
+
+const CREATED = '2026-11-20T10:00:00Z';
+const at = (seconds) => Date.parse(CREATED) + seconds * 1000;
+const iso = (seconds) => new Date(at(seconds)).toISOString();
+const USUAL = { booting: 30, docker: 20, clone: 5, devcontainer: 60, ui: 10 };
+
+function vm(changes = {}) {
+  return {
+    id: 'hetzner-1', name: 'mayfly-r-ab', provider: 'hetzner', location: 'fsn1', server_type: 'cx33', state: 'running', phase: 'ready', services_ready: true,
+    attention: null, created_at: CREATED, age_seconds: 93, cost: { currency: 'EUR', per_hour: 0.0128, so_far: 0.0128, until_expiry: 0.15 },
+    idle: { limit_minutes: 30, active_at: iso(60), deadline: iso(1860), verdict: [] }, expires_at: iso(43_200),
+    boot: { phases: [], reason: null }, urls: {}, ssh: null, ...changes,
+  };
+}
+const booting = (phase, phases = [], changes = {}) => vm({ phase, services_ready: false, boot: { phases, reason: null }, ...changes });
+const listing = (vms, errors = []) => ({ vms, errors, totals: { count: vms.length, currency: 'EUR', price_per_hour: 0, cost_so_far: 0, cost_until_expiry: 0 } });
+
+test('the state is one word, and power wins over phase', () => {
+  const label = (changes) => stateOf(vm(changes)).label;
+  assert.equal(label({}), 'Ready');
+  assert.equal(label({ services_ready: false }), 'Not reporting');
+  assert.equal(label({ phase: 'clone' }), 'Starting');
+  assert.equal(label({ state: 'creating', phase: 'booting' }), 'Starting');
+  assert.equal(label({ phase: 'failed' }), 'Failed');
+  assert.equal(label({ phase: 'stopping' }), 'Stopping');
+  assert.equal(label({ state: 'stopped' }), 'Stopped');
+  assert.equal(label({ state: 'deleting', phase: 'failed' }), 'Deleting');
+  assert.equal(label({ state: 'unknown' }), 'State unknown');
+});
+
+test('a stopped VM whose boot never ended is not booting', () => {
+  assert.equal(isBooting(booting('docker')), true);
+  assert.equal(isBooting(booting('docker', [], { state: 'stopped' })), false);
+});
+
+test('the timeline shows reported seconds for what is done and running ones for what is not', () => {
+  const steps = timeline(booting('devcontainer', [{ phase: 'booting', seconds: 21 }, { phase: 'docker', seconds: 12 }, { phase: 'clone', seconds: 3 }]), at(70), USUAL, at(40));
+  assert.deepEqual(steps.map(({ state, seconds }) => [state, seconds]), [['done', 21], ['done', 12], ['done', 3], ['active', 30], ['waiting', null]]);
+  assert.equal(steps[3].rough, false);
+});
+
+test('a page opened in the middle of a boot knows only about when the phase began, and says so', () => {
+  const steps = timeline(booting('docker', [{ phase: 'booting', seconds: 21 }]), at(31), USUAL);
+  assert.deepEqual([steps[1].seconds, steps[1].rough], [10, true]);
+  assert.equal(stepTime(steps[1]), 'about 10 s');
+});
+
+test('the first phase begins with the VM, so it is exact without having been watched', () => {
+  const [first] = timeline(booting('booting', [], { state: 'creating' }), at(8), USUAL);
+  assert.deepEqual([first.state, first.seconds, first.rough], ['active', 8, false]);
+});
+
+test('a phase that ran side by side counts as done before its turn', () => {
+  const steps = timeline(booting('docker', [{ phase: 'clone', seconds: 3 }]), at(30), USUAL, at(20));
+  assert.deepEqual(steps.map((step) => step.state), ['done', 'active', 'done', 'waiting', 'waiting']);
+});
+
+test('a failure is shown in its own phase, with nothing after it', () => {
+  const failed = vm({ phase: 'failed', boot: { phases: [{ phase: 'docker', seconds: 12 }], reason: { phase: 'clone', code: 'auth_failed' } } });
+  assert.deepEqual(timeline(failed, at(90), USUAL).map((step) => step.state), ['done', 'done', 'failed', 'waiting', 'waiting']);
+  const { title, detail, fatal } = failure(failed);
+  assert.equal(title, 'Clone failed');
+  assert.match(detail, /git token/);
+  assert.equal(fatal, true);
+});
+
+test('a warning beside ready is told, but is no failure', () => {
+  const warned = failure(vm({ boot: { phases: [], reason: { phase: 'devcontainer', code: 'fallback' } } }));
+  assert.equal(warned.fatal, false);
+  assert.match(warned.detail, /default one is running/);
+  assert.equal(failure(vm()), null);
+});
+
+test('the VM’s own words go before ours, and a code that we do not know is shown', () => {
+  const detail = (reason) => failure(vm({ phase: 'failed', boot: { phases: [], reason } })).detail;
+  assert.equal(detail({ phase: 'ui', code: 'ui_failed', detail: 'exit 7' }), 'exit 7');
+  assert.equal(detail({ phase: 'ui', code: 'brand_new' }), 'brand_new');
+});
+
+test('progress grows with the phases and never claims the end of a running one', () => {
+  const early = bootProgress(timeline(booting('docker', [{ phase: 'booting', seconds: 30 }]), at(30), USUAL, at(30)));
+  assert.deepEqual(early, { share: 30 / 125, secondsLeft: 95 });
+  const slow = timeline(booting('ui', []), at(9000), USUAL, at(100));
+  assert.equal(stepShare(slow[4]), 0.95);
+  assert.ok(bootProgress(slow).share < 1);
+});
+
+test('the usual time is the median of the boots in the list, and ours where there is none', () => {
+  const done = (seconds) => vm({ boot: { phases: [{ phase: 'devcontainer', seconds }], reason: null } });
+  const usual = usualSeconds([done(300), done(40), done(50), booting('ui', [{ phase: 'devcontainer', seconds: 1 }])]);
+  assert.equal(usual.devcontainer, 50);
+  assert.equal(usual.clone, usualSeconds([]).clone);
+  assert.equal(bootTime(done(40)), 40);
+  assert.equal(bootTime(vm()), null);
+});
+
+test('the idle deadline counts down, warns in its last minutes, and passes', () => {
+  assert.deepEqual(idleText(vm(), at(60)), { value: 'in 30 min', hint: 'Limit 30 min', tone: 'quiet' });
+  assert.equal(idleText(vm(), at(1620)).tone, 'warn');
+  assert.equal(idleText(vm(), at(1860)).value, 'Any moment');
+  assert.equal(idleText(vm({ idle: null }), at(0)).value, 'Never');
+  assert.equal(idleText(vm({ state: 'stopped' }), at(0)).value, '–');
+});
+
+test('the expiry has a countdown and an hour, or is never', () => {
+  assert.equal(expiryText(vm(), at(0)).value, 'in 12 h');
+  assert.equal(expiryText(vm(), at(50_000)).value, 'Any moment');
+  assert.equal(expiryText(vm({ expires_at: null }), at(0)).value, 'Never');
+});
+
+test('why it is not idle: newest signal first, those within the limit keep it alive', () => {
+  const busy = vm({ idle: { limit_minutes: 30, active_at: iso(0), deadline: iso(1800), verdict: [{ signal: 'ssh', age_minutes: null }, { signal: 'files', age_minutes: 40 }, { signal: 'agent', age_minutes: 3 }, { signal: 'odd', age_minutes: null }] } });
+  assert.deepEqual(verdictLines(busy), [
+    { title: 'Agent’s tools', age: '3 min ago', alive: true },
+    { title: 'Files of the workspace', age: '40 min ago', alive: false },
+    { title: 'SSH connection', age: 'never', alive: false },
+    { title: 'odd', age: 'never', alive: false },
+  ]);
+  assert.equal(verdictSummary(busy, at(60)), 'Kept alive by: Agent’s tools, 3 min ago.');
+});
+
+test('why it is idle, and what is known before the first report', () => {
+  const idle = vm({ idle: { limit_minutes: 30, active_at: iso(0), deadline: iso(1800), verdict: [{ signal: 'agent', age_minutes: 31 }] } });
+  assert.equal(verdictSummary(idle, at(1860)), 'No activity for 31 min. Nothing keeps it alive.');
+  assert.match(verdictSummary(booting('docker'), at(5)), /since creation/);
+});
+
+test('cost: per hour, so far, and until expiry; or honestly unknown', () => {
+  assert.deepEqual(costText(vm()), { value: '€0.0128/h', hint: '€0.01 so far, €0.15 until expiry' });
+  assert.equal(costText(vm({ cost: { currency: 'EUR', per_hour: 1, so_far: 2, until_expiry: null } })).hint, '€2.00 so far');
+  assert.deepEqual(costText(vm({ cost: null })), { value: '–', hint: 'Price unknown' });
+});
+
+test('totals come from the API, and per currency where it gives none for all', () => {
+  assert.deepEqual(totalsText([vm()], { currency: 'EUR', price_per_hour: 0.0128, cost_so_far: 0.2, cost_until_expiry: 3 }), { hour: '€0.0128/h', soFar: '€0.20', expiry: '€3.00' });
+  const dollars = vm({ id: 'ec2-1', cost: { currency: 'USD', per_hour: 0.05, so_far: 1, until_expiry: 2 } });
+  assert.equal(totalsText([vm(), dollars, vm()], { currency: null }).hour, '€0.0256/h + $0.05/h');
+});
+
+test('deleting names what is lost, work in progress first', () => {
+  assert.match(deleteLosses(vm(), at(180))[0], /last activity 2 min ago/);
+  assert.match(deleteLosses(vm({ attention: 'waiting' }), at(180))[0], /waits for your answer/);
+  assert.match(deleteLosses(vm(), at(9000))[0], /server cx33 in fsn1/);
+  assert.ok(deleteLosses(vm(), at(9000)).some((line) => /not pushed/.test(line)));
+});
+
+test('a failing provider’s VMs stay as last seen, because they still cost money', () => {
+  const other = vm({ id: 'scaleway-1', provider: 'scaleway', created_at: iso(5) });
+  const merged = mergeVms([vm(), other], listing([vm()], [{ provider: 'scaleway', code: 'provider_unavailable', detail: '' }]));
+  assert.deepEqual(merged.map(({ id, stale }) => [id, Boolean(stale)]), [['scaleway-1', true], ['hetzner-1', false]]);
+});
+
+test('what a healthy provider no longer lists is gone, and so is what was just deleted here', () => {
+  assert.deepEqual(mergeVms([vm(), vm({ id: 'hetzner-2' })], listing([vm()])).map((one) => one.id), ['hetzner-1']);
+  assert.deepEqual(mergeVms([vm()], listing([vm()]), new Set(['hetzner-1'])), []);
+});
+
+test('rows keep their order: newest first, equal ones by id', () => {
+  const ids = mergeVms([], listing([vm({ id: 'b' }), vm({ id: 'new', created_at: iso(9) }), vm({ id: 'a' })])).map((one) => one.id);
+  assert.deepEqual(ids, ['new', 'a', 'b']);
+});
+
+test('a wrong clock on the phone is noticed, rounding is not', () => {
+  assert.equal(clockOffset([vm()], at(93) - 600_000), 600_000);
+  assert.equal(clockOffset([vm()], at(93.9)), 0);
+  assert.equal(clockOffset([], at(0)), 0);
+});
+
+test('polls fast while something changes, slowly when not, slower when there is nothing', () => {
+  const delay = (vms) => pollDelay({ vms, failures: 0, retryAfterSeconds: null, random: 0 });
+  assert.ok(delay([booting('clone')]) <= 5000);
+  assert.ok(delay([vm({ state: 'deleting' })]) <= 5000);
+  assert.ok(delay([vm()]) >= 15_000);
+  assert.ok(delay([]) > delay([vm()]));
+  assert.equal(delay([booting('clone', [], { stale: true })]), delay([vm()]), 'what cannot be seen does not change');
+});
+
+test('backs off on trouble: doubling, bounded, never before the API asks for', () => {
+  const delay = (failures, retryAfterSeconds = null, random = 0) => pollDelay({ vms: [booting('clone')], failures, retryAfterSeconds, random });
+  assert.deepEqual([1, 2, 3, 4].map((failures) => delay(failures)), [5000, 10_000, 20_000, 40_000]);
+  assert.equal(delay(50), 120_000);
+  assert.equal(delay(1, 300), 300_000);
+  assert.ok(delay(1, null, 0.999) > 5000 && delay(1, null, 0.999) < 6001);
+});
+
+test('the title tells what waits, then what starts', () => {
+  assert.equal(pageTitle([vm({ attention: 'waiting' }), booting('ui')], 'Workspaces'), '(1 waiting) Workspaces · Mayfly');
+  assert.equal(pageTitle([booting('ui')], 'Workspaces'), '(1 starting) Workspaces · Mayfly');
+  assert.equal(pageTitle([vm()], 'Workspaces'), 'Workspaces · Mayfly');
+});
+
+test('news are said once, and nothing is said about what was never seen before', () => {
+  assert.deepEqual(newsBetween([booting('ui')], [vm()]), ['mayfly-r-ab: Ready.']);
+  assert.deepEqual(newsBetween([booting('docker')], [booting('clone')]), ['mayfly-r-ab: Clone.']);
+  assert.deepEqual(newsBetween([vm()], [vm({ attention: 'waiting' })]), ['mayfly-r-ab waits for your answer.']);
+  assert.deepEqual([newsBetween([vm()], [vm()]), newsBetween([], [vm()])], [[], []]);
+});
+
+test('trouble is put at the door of whoever is in it', () => {
+  const title = (code, status = 503) => troubleText({ code, status, detail: 'd' }, 'https://api.example').title;
+  assert.match(title('unreachable', 0), /API does not answer/);
+  assert.match(title('offline', 0), /device is offline/);
+  assert.match(title('provider_unavailable'), /cloud provider/);
+  assert.match(title('internal', 500), /answered 500/);
+  const { detail } = troubleText({ code: 'misconfigured', status: 503, detail: 'Not ready.', errors: [{ field: 'SIGNING_KEY', detail: 'is missing' }] }, '');
+  assert.equal(detail, 'Not ready. SIGNING_KEY: is missing');
+});
+
+test('the address names a view, and a repository to start from', () => {
+  assert.deepEqual(parseHash('#new?repo=https%3A%2F%2Fgithub.com%2Fo%2Fr&branch=dev'), { view: 'new', repo: 'https://github.com/o/r', branch: 'dev' });
+  assert.deepEqual(parseHash('#/new?repo=o/r'), { view: 'new', repo: 'o/r', branch: null });
+  for (const other of ['', '#', '#list', '#newer']) assert.equal(parseHash(other).view, 'list');
+});
+
+test('the API’s address: empty is this origin, http only on this machine, never with a password', () => {
+  const url = (typed) => apiAddress(typed, 'https://page.example').url;
+  assert.equal(url(' '), 'https://page.example');
+  assert.equal(url('mayfly.someone.workers.dev/'), 'https://mayfly.someone.workers.dev');
+  assert.equal(url('https://host/base/'), 'https://host/base');
+  assert.equal(url('http://127.0.0.1:8787'), 'http://127.0.0.1:8787');
+  for (const wrong of ['http://host', 'https://a:b@host', 'ftp://host', 'https://']) assert.equal(apiAddress(wrong, 'https://p').ok, false, wrong);
+});
+
+test('attempts are told in words, titles fall back to names', () => {
+  assert.deepEqual(attemptLines([{ server_type: 'cx23', location: 'fsn1', outcome: 'capacity' }]), ['cx23 in fsn1: no room']);
+  assert.deepEqual([providerTitle(new Map([['hetzner', 'Hetzner Cloud']]), 'hetzner'), providerTitle(new Map(), 'scaleway')], ['Hetzner Cloud', 'Scaleway']);
+});
