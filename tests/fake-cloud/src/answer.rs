@@ -1,0 +1,35 @@
+//! Successful answers of the API, and the one way in which JSON becomes a response.
+
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::http::{Response as HttpResponse, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+
+/// What a handler answers when it did what it was asked.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// 200 with a body.
+    Ok(Value),
+    /// 201 with a body.
+    Created(Value),
+    /// 204.
+    Empty,
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Ok(body) => json_response(StatusCode::OK, &body),
+            Self::Created(body) => json_response(StatusCode::CREATED, &body),
+            Self::Empty => StatusCode::NO_CONTENT.into_response(),
+        }
+    }
+}
+
+/// JSON with its content type.
+pub(crate) fn json_response(status: StatusCode, body: &Value) -> Response {
+    let mut response: Response = HttpResponse::new(body.to_string().into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
