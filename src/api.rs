@@ -111,9 +111,9 @@ async fn read_body(body: &mut impl Body) -> Result<Vec<u8>, Problem> {
 
 /// Cloudflare's ray id, so that its logs and ours tell of the same request; else 64 random bits.
 fn request_id(host: &impl Host, head: &Head<'_>) -> String {
-    if let Some(ray) = (head.header)("cf-ray")
-        .filter(|it| it.len() <= 40 && it.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'-'))
-    {
+    if let Some(ray) = (head.header)("cf-ray").filter(|it| {
+        (1..=40).contains(&it.len()) && it.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'-')
+    }) {
         return ray;
     }
     let mut bytes = [0; 8];

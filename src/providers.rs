@@ -262,6 +262,7 @@ async fn send_repeatable<H: Http + Random>(
     provider: ProviderName,
     request: Request,
     parse_error: impl Fn(&Response) -> Error,
+    may_repeat: impl Fn(ErrorKind) -> bool,
 ) -> Result<Response, Error> {
     let mut tried = 1;
     loop {
@@ -272,7 +273,7 @@ async fn send_repeatable<H: Http + Random>(
         };
         // A time-out has used up the caller's patience already.
         let patient = error.kind != ErrorKind::TimedOut;
-        if tried == MAX_TRIES || !error.kind.is_repeatable() || !patient {
+        if tried == MAX_TRIES || !may_repeat(error.kind) || !patient {
             return Err(error);
         }
         host.sleep_ms(backoff_ms(host, tried)).await;

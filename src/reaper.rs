@@ -5,14 +5,15 @@ use serde::Serialize;
 
 use crate::http::{Host, Log};
 use crate::labels::Selector;
-use crate::model::Vm;
+use crate::model::{Vm, VmState};
 use crate::providers::{Leftover, Provider};
 use crate::{App, Ready};
 
 /// Deletions of one run at the most: a Worker's request may make 50 calls on the free plan.
 const MAX_DELETIONS: usize = 25;
-/// Keys and firewalls younger than this may be waiting for the VM that they were made for, seconds.
-const SHARED_MIN_AGE_SECS: u64 = 300;
+/// Keys and firewalls younger than this may be waiting for the VM that they were made for, seconds. One that is taken away
+/// too early is made again by the creation that misses it.
+const SHARED_MIN_AGE_SECS: u64 = 60;
 
 /// What a run did, or would do.
 #[derive(Debug, Default, Serialize)]
@@ -23,6 +24,22 @@ pub struct Report {
     pub reaped: Vec<Item>,
     /// What could not be deleted or looked at; the next run tries again.
     pub failed: Vec<Item>,
+    /// How many VMs of other owners were among them, where the report is for one owner.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of_others: Option<usize>,
+}
+
+impl Report {
+    /// The report as one owner may see it: other people's VMs are only counted.
+    #[must_use]
+    pub fn for_owner(mut self, owner: &str) -> Self {
+        let is_visible = |it: &Item| it.owner.as_deref().is_none_or(|it| it == owner);
+        let before = self.reaped.len() + self.failed.len();
+        self.reaped.retain(is_visible);
+        self.failed.retain(is_visible);
+        self.of_others = Some(before - self.reaped.len() - self.failed.len());
+        self
+    }
 }
 
 /// One resource in a report.
@@ -38,6 +55,9 @@ pub struct Item {
     pub name: String,
     /// Why it goes, or why it could not.
     pub reason: String,
+    /// Whose VM it is; what VMs share belongs to nobody.
+    #[serde(skip)]
+    pub owner: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -86,13 +106,14 @@ async fn sweep_one(ready: &Ready, host: &impl Host, provider: &Provider, report:
         id,
         name: name.to_owned(),
         reason: reason.to_owned(),
+        owner: None,
     };
     let mut expired: Vec<Vm<'static>> = Vec::new();
     let mut vms = 0_usize;
     let listed = provider.for_each(host, &selector, |vm| {
         if vm.labels.belongs_to(deployment) {
             vms += 1;
-            if crate::model::expires_secs(vm) <= now_secs {
+            if crate::model::expires_secs(vm) <= now_secs && vm.state != VmState::Deleting {
                 expired.push(vm.clone().into_owned());
             }
         }
@@ -110,7 +131,8 @@ async fn sweep_one(ready: &Ready, host: &impl Host, provider: &Provider, report:
             Ok(()) => (&mut report.reaped, "expired".to_owned()),
             Err(error) => (&mut report.failed, error.sentence()),
         };
-        list.push(item("vm", vm.id.to_string(), &vm.name, &reason));
+        let owner = Some(vm.labels.owner.to_string());
+        list.push(Item { owner, ..item("vm", vm.id.to_string(), &vm.name, &reason) });
     }
     let leftovers = match provider.leftovers(host, &selector, vms > 0).await {
         Ok(leftovers) => leftovers,

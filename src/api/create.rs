@@ -13,7 +13,7 @@ use crate::encoding::base32;
 use crate::http::{Body, Host, Random, Reply};
 use crate::keys::{Claims, Scope};
 use crate::labels::{self, LabelSet, Selector};
-use crate::model::{Phase, Vm};
+use crate::model::{Phase, Vm, VmState};
 use crate::name;
 use crate::providers::{Attempt, Catalogue, ErrorKind, Offer, Plan, Provider};
 use crate::reaper;
@@ -108,7 +108,7 @@ pub(super) async fn create<H: Host>(
     };
     let (known, catalogue) =
         futures_util::future::join(known, provider.catalogue(ctx.host, ctx.now_secs)).await;
-    if let (Some(vm), Some(idempotency)) = (oldest(known?), &idempotency) {
+    if let (Some(vm), Some(idempotency)) = (settle(ctx, provider, known?).await?, &idempotency) {
         return replay(ctx, &vm, idempotency);
     }
     let offers = choose(&catalogue?, &spec)?;
@@ -135,7 +135,8 @@ pub(super) async fn create<H: Host>(
         }
         if let Some(idempotency) = &idempotency {
             // The name derives from the key: whoever has it may be the first try of this same request.
-            if let Some(vm) = oldest(made_by(ctx, provider, who, idempotency).await?) {
+            let known = made_by(ctx, provider, who, idempotency).await?;
+            if let Some(vm) = settle(ctx, provider, known).await? {
                 return replay(ctx, &vm, idempotency);
             }
         }
@@ -148,11 +149,8 @@ pub(super) async fn create<H: Host>(
     };
     // (6)
     if let Some(idempotency) = &idempotency {
-        let all = made_by(ctx, provider, who, idempotency).await.unwrap_or_default();
-        if let Some(older) =
-            oldest(all).filter(|it| it.id != created.vm.id && it.created_secs <= created.vm.created_secs)
-        {
-            provider.delete(ctx.host, &created.vm.id.native).await?;
+        let known = made_by(ctx, provider, who, idempotency).await?;
+        if let Some(older) = settle(ctx, provider, known).await?.filter(|it| it.id != created.vm.id) {
             return replay(ctx, &older, idempotency);
         }
     }
@@ -340,23 +338,37 @@ fn idempotency<H>(ctx: &Ctx<'_, H>, who: &Authorized<'_>, key: &str, body: &[u8]
     }
 }
 
+/// The VMs that a key made. One that is being deleted is no answer to give any more.
 async fn made_by<H: Host>(
     ctx: &Ctx<'_, H>,
     provider: &Provider,
     who: &Authorized<'_>,
     it: &Idempotency,
 ) -> Result<Vec<Vm<'static>>, Problem> {
-    Ok(provider.find(ctx.host, &mine(ctx.ready, who).and(labels::IDEM, &it.idem)).await?)
+    let mut found = provider.find(ctx.host, &mine(ctx.ready, who).and(labels::IDEM, &it.idem)).await?;
+    found.retain(|it| it.state != VmState::Deleting);
+    Ok(found)
 }
 
-fn oldest(vms: Vec<Vm<'static>>) -> Option<Vm<'static>> {
-    vms.into_iter().min_by(|a, b| {
-        (a.created_secs, a.id.native.len(), &a.id.native).cmp(&(
-            b.created_secs,
-            b.id.native.len(),
-            &b.id.native,
-        ))
-    })
+/// Of several VMs that one key made the oldest stays; the younger go, and nobody has been told of them. A failure is the
+/// caller's to see: its next try settles the rest.
+async fn settle<H: Host>(
+    ctx: &Ctx<'_, H>,
+    provider: &Provider,
+    mut known: Vec<Vm<'static>>,
+) -> Result<Option<Vm<'static>>, Problem> {
+    // Ids grow with time; a longer one is younger.
+    known.sort_by(|a, b| {
+        let age = |it: &Vm<'_>| (it.created_secs, it.id.native.len());
+        age(a).cmp(&age(b)).then_with(|| a.id.native.cmp(&b.id.native))
+    });
+    let mut known = known.into_iter();
+    let oldest = known.next();
+    for younger in known {
+        provider.delete(ctx.host, &younger.id.native).await?;
+        reaper::log_event(ctx.host, "deleted", &younger, "made twice");
+    }
+    Ok(oldest)
 }
 
 /// The answer to a repeated request: the VM that exists, if the body was the same.

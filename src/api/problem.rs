@@ -132,6 +132,12 @@ impl Problem {
         Self { attempts, ..self }
     }
 
+    /// Adds a sentence to the detail.
+    pub(super) fn and(mut self, sentence: &str) -> Self {
+        self.detail = format!("{} {sentence}", self.detail);
+        self
+    }
+
     pub(super) fn with_retry_after(self, secs: u32) -> Self {
         Self { retry_after_secs: Some(secs), ..self }
     }

@@ -280,8 +280,7 @@ pub(super) async fn delete<H: Host>(ctx: &Ctx<'_, H>, who: &VmIdentity<'_>) -> R
     let Some(Found { provider, vm, .. }) = find(ctx, who).await? else {
         return Ok(json(200, &DeletedAnswer { deleted: true, already_gone: true }));
     };
-    provider.delete(ctx.host, &vm.id.native).await?;
-    reaper::log_event(ctx.host, "deleted", &vm, "itself");
+    super::vms::end(ctx, provider, &vm, "itself").await?;
     Ok(json(200, &DeletedAnswer { deleted: true, already_gone: false }))
 }
 

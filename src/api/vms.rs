@@ -7,8 +7,8 @@ use super::wire::{Cost, VmBody, json, money, reply, vm_origin};
 use super::{Ctx, Problem};
 use crate::http::{Host, Reply};
 use crate::keys::{LINK_LIFE_SECS, SigningKey};
-use crate::labels::{OWNER, Selector};
-use crate::model::{Currency, Vm, VmId};
+use crate::labels::{EXPIRES, OWNER, Selector};
+use crate::model::{Currency, Vm, VmId, VmState};
 use crate::providers::{Error, Provider, side_by_side};
 use crate::{Ready, reaper};
 
@@ -163,9 +163,34 @@ pub(super) async fn delete<H: Host>(
         let _ = parse_id(ctx.ready, id)?;
         return Ok(json(200, &Deletion { deleted: true, already_gone: true, id: id.to_owned() }));
     };
-    provider.delete(ctx.host, &vm.id.native).await?;
-    reaper::log_event(ctx.host, "deleted", &vm, "asked");
+    end(ctx, provider, &vm, "asked").await?;
     Ok(json(200, &Deletion { deleted: true, already_gone: false, id: id.to_owned() }))
+}
+
+/// Deletes a VM. Where the provider refuses for now, the VM's expiry is set to this moment, so that the reaper goes on
+/// trying when the caller has long gone; the caller is told of the refusal all the same.
+pub(super) async fn end<H: Host>(
+    ctx: &Ctx<'_, H>,
+    provider: &Provider,
+    vm: &Vm<'_>,
+    why: &str,
+) -> Result<(), Problem> {
+    if vm.state == VmState::Deleting {
+        return Ok(());
+    }
+    let Err(error) = provider.delete(ctx.host, &vm.id.native).await else {
+        reaper::log_event(ctx.host, "deleted", vm, why);
+        return Ok(());
+    };
+    reaper::log_event(ctx.host, "delete_failed", vm, error.kind.code());
+    let expired = [(EXPIRES, Some(ctx.now_secs.to_string()))];
+    match provider.relabel(ctx.host, &vm.id.native, &expired).await {
+        Ok(false) => Ok(()),
+        Ok(true) => {
+            Err(Problem::from(error).and("The VM is marked as expired: the Worker's cron tries again."))
+        }
+        Err(_) => Err(error.into()),
+    }
 }
 
 /// `POST /vms/{id}/open`: a link that signs the browser in at the VM, once.
@@ -196,9 +221,9 @@ pub(super) async fn log<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>, id: &st
 }
 
 /// `POST /reap`: the reaper now; with `dry_run` it only says what it would do.
-pub(super) async fn reap<H: Host>(ctx: &Ctx<'_, H>, _who: &Authorized<'_>) -> Result<Reply, Problem> {
+pub(super) async fn reap<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>) -> Result<Reply, Problem> {
     let dry_run = ctx.head.query.split('&').any(|it| matches!(it, "dry_run" | "dry_run=1" | "dry_run=true"));
-    let report = reaper::sweep(ctx.ready, ctx.host, dry_run).await;
+    let report = reaper::sweep(ctx.ready, ctx.host, dry_run).await.for_owner(who.owner());
     Ok(json(200, &report))
 }
 

@@ -101,9 +101,13 @@ impl Hetzner {
         }
     }
 
-    /// Deletes a server; that it is gone already is success. A repeated DELETE does no harm.
+    /// Deletes a server; that it is gone already is success. A repeated DELETE does no harm, and a lock of a moment (the
+    /// server is being created) is waited for.
     pub async fn delete<H: Http + Random>(&self, host: &H, native: &str) -> Result<(), Error> {
-        absent_is_fine(self.send(host, self.delete_request(native)).await)
+        let may_repeat = |kind: ErrorKind| kind.is_repeatable() || kind == ErrorKind::Locked;
+        absent_is_fine(
+            send_repeatable(host, NAME, self.delete_request(native), parse_error, may_repeat).await,
+        )
     }
 
     /// Changes labels: read, change, write back whole, since a write replaces the set.
@@ -159,7 +163,7 @@ impl Hetzner {
 
     /// For requests that may be repeated.
     async fn send<H: Http + Random>(&self, host: &H, request: Request) -> Result<Response, Error> {
-        send_repeatable(host, NAME, request, parse_error).await
+        send_repeatable(host, NAME, request, parse_error, ErrorKind::is_repeatable).await
     }
 
     /// For requests that must not be.
