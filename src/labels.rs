@@ -7,6 +7,7 @@
 mod pack;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 pub use pack::{Reason, Signal, Timing, Verdict, pack_text, unpack_text};
@@ -103,6 +104,11 @@ impl Selector {
     pub fn and(mut self, key: &'static str, value: &str) -> Self {
         self.0.push((key, value.to_owned()));
         self
+    }
+
+    /// Whether a resource's labels are among what the query asks for.
+    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.0.iter().all(|(key, value)| labels.get(*key) == Some(value))
     }
 
     /// `k==v,k==v`, percent-encoded for a query string. Label characters need no encoding.

@@ -45,9 +45,9 @@ impl SshPublicKey {
             kind.ok_or("must be a public key in OpenSSH's format, such as 'ssh-ed25519 AAAA… me@laptop'")?;
         let blob = words.next().and_then(|it| STANDARD.decode(it).ok());
         let blob = blob.ok_or("has no base64 key after its kind")?;
-        // RFC 4253 section 6.6: the blob begins with the kind as a string of its own.
-        let named = blob.strip_prefix(u32::try_from(kind.len()).unwrap_or(0).to_be_bytes().as_slice());
-        if !named.is_some_and(|it| it.starts_with(kind.as_bytes()) && it.len() > kind.len() + 4) {
+        // RFC 4253 section 6.6: the blob is a list of strings, each after its length; the first is the kind.
+        let fields = strings(&blob);
+        if !fields.is_some_and(|it| it.len() > 1 && it[0] == kind.as_bytes()) {
             return Err("is cut short or damaged: its key does not match its kind");
         }
         Ok(Self { kind, blob })
@@ -76,6 +76,19 @@ impl SshPublicKey {
     pub fn short_name(&self) -> String {
         hex_bytes(&Sha256::digest(&self.blob)[..8]).concat()
     }
+}
+
+/// The strings of a key's blob (RFC 4251 section 5), `None` where one is cut short.
+fn strings(mut blob: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut found = Vec::new();
+    while !blob.is_empty() {
+        let (length, rest) = blob.split_first_chunk()?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        let (string, rest) = rest.split_at_checked(length)?;
+        found.push(string);
+        blob = rest;
+    }
+    Some(found)
 }
 
 fn hex_bytes(bytes: &[u8]) -> Vec<String> {

@@ -1,5 +1,8 @@
 //! The user data of one VM: the template with its data. What runs on the VM are static files (`cloud-init/`); the only
 //! variable parts are values in one JSON file, the host name and the user's SSH key. Secrets are in it only sealed.
+//!
+//! The limit is 32 KiB at Hetzner and half of that elsewhere, so the user data carries what must work without the Worker
+//! (identity, idle check, the VM's end); the scripts that build the workspace come with the boot exchange.
 
 use askama::Template as _;
 use base64::Engine as _;
@@ -10,6 +13,8 @@ use crate::ssh_key::SshPublicKey;
 
 /// `cloud-init/vm/`, packed at build time.
 const ARCHIVE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/vm.tar.gz"));
+/// `cloud-init/workspace/`, likewise.
+const WORKSPACE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/workspace.tar.gz"));
 
 /// The content of `/etc/mayfly/vm.json`. Empty strings and lists mean "not given".
 #[derive(Clone, Debug, Serialize)]
@@ -49,6 +54,11 @@ struct UserData<'a> {
     authorized_keys: Vec<String>,
     vm_json: &'a str,
     archive: &'a str,
+}
+
+/// The scripts that build the workspace, as base64 of a tar.gz.
+pub fn workspace_archive() -> String {
+    STANDARD.encode(WORKSPACE)
 }
 
 /// Renders the cloud-config.

@@ -346,7 +346,13 @@ async fn made_by<H: Host>(
     it: &Idempotency,
 ) -> Result<Vec<Vm<'static>>, Problem> {
     let mut found = provider.find(ctx.host, &mine(ctx.ready, who).and(labels::IDEM, &it.idem)).await?;
-    found.retain(|it| it.state != VmState::Deleting);
+    // The provider was asked for these alone; what it sends beside must neither be answered with nor settled.
+    found.retain(|vm| {
+        vm.labels.belongs_to(&ctx.ready.config.deployment)
+            && vm.labels.owner == who.owner()
+            && vm.labels.idem == it.idem
+            && vm.state != VmState::Deleting
+    });
     Ok(found)
 }
 

@@ -187,10 +187,11 @@ impl From<Error> for Problem {
         let status = match error.kind {
             ErrorKind::Unauthorized
             | ErrorKind::TokenReadonly
+            // That there is no such VM is said by whoever looked for one; this is a path or resource of the provider's.
+            | ErrorKind::NotFound
             | ErrorKind::Invalid
             | ErrorKind::Unavailable
             | ErrorKind::Malformed => 502,
-            ErrorKind::NotFound => 404,
             ErrorKind::Conflict | ErrorKind::AlreadyExists | ErrorKind::Locked => 409,
             ErrorKind::Capacity | ErrorKind::Quota | ErrorKind::RateLimited => 503,
             ErrorKind::TimedOut => 504,

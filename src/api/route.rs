@@ -60,7 +60,7 @@ pub enum Route {
 pub struct Row {
     /// Method.
     pub method: Method,
-    /// Path; `{id}` stands for one segment, a `*` at the end for the rest.
+    /// Path; a `{…}` stands for one segment, a `*` at the end for the rest.
     pub path: &'static str,
     /// What it does.
     pub route: Route,
@@ -96,7 +96,7 @@ pub const ROUTES: [Row; 35] = {
         row(Delete, "/snapshots/{id}", Route::DeleteSnapshot, Token),
         row(Post, "/snapshots/golden", Route::GoldenSnapshot, Token),
         row(Get, "/workspaces", Route::ListWorkspaces, Token),
-        row(Delete, "/workspaces/{id}", Route::DeleteWorkspace, Token),
+        row(Delete, "/workspaces/{name}", Route::DeleteWorkspace, Token),
         row(Post, "/user-data", Route::UserData, Token),
         row(Get, "/orphans", Route::ListOrphans, Token),
         row(Delete, "/orphans", Route::DeleteOrphans, Token),
@@ -152,12 +152,13 @@ fn allowed(path: &str) -> String {
     methods.join(", ")
 }
 
-/// The text in place of `{id}` or `*`, or an empty one; `None` where the path is another.
+/// The text in place of `{…}` or `*`, or an empty one; `None` where the path is another.
 fn matches<'p>(pattern: &str, path: &'p str) -> Option<&'p str> {
     if let Some(start) = pattern.strip_suffix('*') {
         return path.strip_prefix(start);
     }
-    let Some((before, after)) = pattern.split_once("{id}") else { return (pattern == path).then_some("") };
+    let Some((before, parameter)) = pattern.split_once('{') else { return (pattern == path).then_some("") };
+    let (_, after) = parameter.split_once('}')?;
     let rest = path.strip_prefix(before)?;
     let (id, tail) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
     (tail == after && !id.is_empty()).then_some(id)

@@ -36,7 +36,8 @@ struct BootRequest {
     sealed: String,
 }
 
-/// Secrets for the VM: the request's own before the Worker's defaults. Empty where there is none.
+/// Secrets for the VM, the request's own before the Worker's defaults, empty where there is none; and the scripts that
+/// build the workspace.
 #[derive(Serialize)]
 struct BootAnswer {
     password: String,
@@ -46,6 +47,7 @@ struct BootAnswer {
     claude_code_oauth_token: String,
     env: BTreeMap<String, String>,
     provider_credential: String,
+    workspace: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -162,6 +164,7 @@ pub(super) async fn boot<H: Host>(
             claude_code_oauth_token: oauth_token,
             env: unsealed.env,
             provider_credential: credential.unwrap_or_default(),
+            workspace: crate::user_data::workspace_archive(),
         },
     ))
 }
@@ -250,7 +253,8 @@ pub(super) async fn heartbeat<H: Host>(
     let before = vm.labels.active_secs.unwrap_or(vm.created_secs);
     let active = if request.active > ctx.now_secs + CLOCK_SKEW_SECS { ctx.now_secs } else { request.active }
         .max(before);
-    let is_due = |label: Option<u64>, now: u64| label.is_none_or(|it| now >= it + WRITE_INTERVAL_SECS);
+    let is_due =
+        |label: Option<u64>, now: u64| label.is_none_or(|it| now >= it.saturating_add(WRITE_INTERVAL_SECS));
     let attention_changed = attention.as_deref().unwrap_or_default() != vm.labels.attention;
     if is_due(vm.labels.seen_secs, ctx.now_secs) || is_due(Some(before), active) || attention_changed {
         let why = verdict.pack();

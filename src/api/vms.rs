@@ -85,9 +85,10 @@ impl Part {
     /// Amounts of different currencies are not added up: the first one counts.
     fn add(&mut self, cost: Cost, currency: Currency) {
         if *self.currency.get_or_insert(currency) == currency {
-            self.cost.per_hour += cost.per_hour;
-            self.cost.so_far += cost.so_far;
-            self.cost.until_expiry += cost.until_expiry;
+            // Prices are labels, which anybody with access to the account can write.
+            self.cost.per_hour = self.cost.per_hour.saturating_add(cost.per_hour);
+            self.cost.so_far = self.cost.so_far.saturating_add(cost.so_far);
+            self.cost.until_expiry = self.cost.until_expiry.saturating_add(cost.until_expiry);
         }
     }
 }
@@ -222,7 +223,12 @@ pub(super) async fn log<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>, id: &st
 
 /// `POST /reap`: the reaper now; with `dry_run` it only says what it would do.
 pub(super) async fn reap<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>) -> Result<Reply, Problem> {
-    let dry_run = ctx.head.query.split('&').any(|it| matches!(it, "dry_run" | "dry_run=1" | "dry_run=true"));
+    let dry_run = match ctx.head.query.split('&').find_map(|it| it.strip_prefix("dry_run")) {
+        None | Some("=0" | "=false") => false,
+        Some("" | "=" | "=1" | "=true") => true,
+        // A typing error must not delete anything.
+        Some(_) => return Err(Problem::invalid_field("dry_run", "must be 1 or 0")),
+    };
     let report = reaper::sweep(ctx.ready, ctx.host, dry_run).await.for_owner(who.owner());
     Ok(json(200, &report))
 }

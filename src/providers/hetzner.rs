@@ -73,7 +73,8 @@ impl Hetzner {
         let pagination = parse_list(&first, &mut sink)?;
         let budget = first.header("ratelimit-remaining").and_then(|it| it.parse().ok());
         drop(first);
-        let Some(next) = pagination.next_page else { return Ok(budget) };
+        // A page that does not go on would be shown twice.
+        let Some(next) = pagination.next_page.filter(|it| *it > 1) else { return Ok(budget) };
         if let Some(last) = pagination.last_page {
             let pages = next..=last.min(MAX_PAGES);
             let answers =

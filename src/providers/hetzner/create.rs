@@ -5,7 +5,7 @@ use super::schema::{CreateServer, FirewallRef, PublicNetRequest, UpdatePrimaryIp
 use super::shared::{Shared, shared_vanished};
 use super::{Error, ErrorKind, Hetzner, NAME, ParsedServer, as_map, parse_server};
 use crate::http::{Host, Method, Request};
-use crate::labels::LabelSet;
+use crate::labels::{LabelSet, VM};
 use crate::providers::{Attempt, Created, Offer, Plan};
 
 /// How often a lost server is looked for, and the first pause, which doubles.
@@ -16,6 +16,17 @@ const LOOKUP_PAUSE_MS: u32 = 500;
 struct Prepared {
     key: Shared<String>,
     firewall: Shared<()>,
+}
+
+impl Prepared {
+    /// After a second look: what the first made and the second found again is still this call's to take back.
+    fn renewed(self, again: Self) -> Self {
+        fn keep<T>(before: &Shared<T>, mut now: Shared<T>) -> Shared<T> {
+            now.is_new |= before.is_new && before.id == now.id;
+            now
+        }
+        Self { key: keep(&self.key, again.key), firewall: keep(&self.firewall, again.firewall) }
+    }
 }
 
 impl Hetzner {
@@ -70,7 +81,7 @@ impl Hetzner {
                 self.send_once(host, self.create_request(plan, offer, &labels, &user_data, &prepared)).await;
             let answer = answer.and_then(|response| parse_server(&response).map(|it| (it, "created")));
             let answer = match answer {
-                Err(error) if error.kind.may_have_acted() => self.find_lost(host, plan, error).await,
+                Err(error) if error.kind.may_have_acted() => self.find_lost(host, plan, &labels, error).await,
                 answer => answer,
             };
             let mut attempt = |outcome| {
@@ -89,8 +100,11 @@ impl Hetzner {
                 Err(error) if shared_vanished(&error) && !prepared_again => {
                     prepared_again = true;
                     match self.prepare(host, plan).await {
-                        Ok(again) => prepared = again,
-                        Err(error) => return Err((error, attempts)),
+                        Ok(again) => prepared = prepared.renewed(again),
+                        Err(error) => {
+                            self.take_back(host, &prepared).await;
+                            return Err((error, attempts));
+                        }
                     }
                 }
                 Err(error) => {
@@ -149,12 +163,20 @@ impl Hetzner {
         &self,
         host: &H,
         plan: &Plan<'_, R>,
+        labels: &LabelSet,
         error: Error,
     ) -> Result<(ParsedServer, &'static str), Error> {
         for look in 0..LOOKUPS {
             host.sleep_ms(LOOKUP_PAUSE_MS << look).await;
             let mut native = None;
-            let listed = self.for_each(host, &plan.identity, |vm| native = Some(vm.id.native.clone())).await;
+            let identity = labels.iter().find(|(key, _)| key == VM).map(|(_, value)| value.as_str());
+            let listed = self.for_each(host, &plan.identity, |vm| {
+                // What is sent beside the one that was asked for is somebody else's.
+                if vm.labels.belongs_to(plan.deployment) && Some(vm.labels.vm.as_ref()) == identity {
+                    native = Some(vm.id.native.clone());
+                }
+            });
+            let listed = listed.await;
             if let (Ok(_), Some(native)) = (listed, native) {
                 // Read again by id: the listing's answer is gone, and the addresses' ids are wanted.
                 let answer = self.send(host, self.get_server_request(&native)).await?;
@@ -194,6 +216,6 @@ impl Hetzner {
 }
 
 fn is_address_label(key: &str) -> bool {
-    use crate::labels::{DEPLOYMENT, MANAGED_BY, OWNER, VM};
+    use crate::labels::{DEPLOYMENT, MANAGED_BY, OWNER};
     [MANAGED_BY, DEPLOYMENT, VM, OWNER].contains(&key)
 }

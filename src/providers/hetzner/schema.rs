@@ -288,6 +288,8 @@ pub(super) struct Resource {
     pub name: String,
     #[serde(default)]
     pub created: String,
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]

@@ -36,9 +36,10 @@ impl Hetzner {
         self.json_request(Method::Post, "/ssh_keys", &body)
     }
 
-    /// The firewall of a name.
-    pub fn find_firewall_request(&self, name: &str) -> Request {
-        self.get_request(&format!("/firewalls?name={name}"))
+    /// The firewall of a name, if it is ours.
+    pub fn find_firewall_request(&self, name: &str, deployment: &str) -> Request {
+        let selector = Selector::deployment(deployment).to_query();
+        self.get_request(&format!("/firewalls?name={name}&label_selector={selector}"))
     }
 
     /// The one firewall: without an inbound rule everything else is dropped; without an outbound one everything passes.
@@ -74,7 +75,7 @@ impl Hetzner {
             }
             // Somebody else registered it meanwhile, or the answer to our own request was lost.
             Err(error) if error.kind == ErrorKind::AlreadyExists || error.kind.may_have_acted() => {
-                self.first_key(host, by_fingerprint).await?.map(known).ok_or(error)
+                self.first_key(host, by_fingerprint).await?.map(known).ok_or_else(|| held_by_another(error))
             }
             Err(error) => Err(error),
         }
@@ -88,7 +89,7 @@ impl Hetzner {
         labels: &LabelSet,
     ) -> Result<Shared<()>, Error> {
         let name = format!("mayfly-{deployment}");
-        let find = || self.find_firewall_request(&name);
+        let find = || self.find_firewall_request(&name, deployment);
         let known = |it: &Resource| Shared { value: (), id: it.id, is_new: false };
         let first =
             |response: &Response| Ok::<_, Error>(parse::<Firewalls>(response)?.firewalls.first().map(known));
@@ -101,7 +102,7 @@ impl Hetzner {
                 Ok(Shared { value: (), id: made.firewall.id, is_new: true })
             }
             Err(error) if error.kind == ErrorKind::AlreadyExists || error.kind.may_have_acted() => {
-                first(&self.send(host, find()).await?)?.ok_or(error)
+                first(&self.send(host, find()).await?)?.ok_or_else(|| held_by_another(error))
             }
             Err(error) => Err(error),
         }
@@ -118,7 +119,7 @@ impl Hetzner {
         let read_ips = |response: &Response, found: &mut Vec<Leftover>| {
             let page: PrimaryIps = parse(response)?;
             let free = page.primary_ips.into_iter().filter(|it| it.assignee_id.is_none());
-            found.extend(free.map(|it| leftover("primary_ip", it.resource)));
+            found.extend(free.filter_map(|it| leftover(deployment, "primary_ip", it.resource)));
             Ok(page.meta)
         };
         self.each_page(host, "/primary_ips", deployment, &mut found, read_ips).await?;
@@ -127,13 +128,13 @@ impl Hetzner {
         }
         let read_keys = |response: &Response, found: &mut Vec<Leftover>| {
             let page: SshKeys = parse(response)?;
-            found.extend(page.ssh_keys.into_iter().map(|it| leftover("ssh_key", it)));
+            found.extend(page.ssh_keys.into_iter().filter_map(|it| leftover(deployment, "ssh_key", it)));
             Ok(page.meta)
         };
         self.each_page(host, "/ssh_keys", deployment, &mut found, read_keys).await?;
         let read_firewalls = |response: &Response, found: &mut Vec<Leftover>| {
             let page: Firewalls = parse(response)?;
-            found.extend(page.firewalls.into_iter().map(|it| leftover("firewall", it)));
+            found.extend(page.firewalls.into_iter().filter_map(|it| leftover(deployment, "firewall", it)));
             Ok(page.meta)
         };
         self.each_page(host, "/firewalls", deployment, &mut found, read_firewalls).await?;
@@ -183,13 +184,14 @@ impl Hetzner {
     }
 }
 
-fn leftover(kind: &'static str, it: Resource) -> Leftover {
-    Leftover {
+/// `None` for what the provider sends beside what it was asked for: only what carries our labels is ever deleted.
+fn leftover(deployment: &Selector, kind: &'static str, it: Resource) -> Option<Leftover> {
+    deployment.matches(&it.labels).then(|| Leftover {
         kind,
         native: it.id.to_string(),
         name: it.name,
         created_secs: from_rfc3339(&it.created).unwrap_or(0),
-    }
+    })
 }
 
 /// Refused because a key or firewall vanished between our look and the creation: the reaper of the same deployment may
@@ -198,4 +200,12 @@ pub(super) fn shared_vanished(error: &Error) -> bool {
     let text = error.detail.to_ascii_lowercase();
     let named = ["ssh_key", "ssh key", "firewall"].iter().any(|it| text.contains(it));
     error.provider == NAME && matches!(error.kind, ErrorKind::Invalid | ErrorKind::NotFound) && named
+}
+
+/// The name of a shared resource is held by one that is not ours: no other name of the VM would help.
+fn held_by_another(error: Error) -> Error {
+    match error.kind {
+        ErrorKind::AlreadyExists => Error { kind: ErrorKind::Conflict, ..error },
+        _ => error,
+    }
 }
