@@ -1,0 +1,19 @@
+//! The API, request in and answer out, before a scripted provider: every route, who may call it, and everything that can
+//! be wrong with a call. What providers say in detail is in `providers.rs`, what user data looks like in `user_data.rs`.
+
+#[allow(dead_code, reason = "each test binary uses its part")]
+#[path = "../support/mod.rs"]
+mod support;
+
+mod access;
+mod boot;
+mod create;
+mod create_failures;
+mod frame;
+mod idempotency;
+mod input;
+mod owners;
+mod reaper;
+mod reports;
+mod script;
+mod vms;

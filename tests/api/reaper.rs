@@ -1,0 +1,299 @@
+//! The reaper, by cron and on demand: what it deletes, what it never touches, and what it says about its failures.
+
+use mayfly::reaper;
+use serde_json::{Value, json};
+
+use super::support::block_on;
+use super::support::call::Call;
+use super::support::failure;
+use super::support::fixtures::{Server, only, value};
+use super::support::host::TestHost;
+use super::support::script::{Exchange, Script, delete, get};
+use super::support::world::{NOW_SECS, Settings, app, list_of, list_of_all};
+
+fn servers(list: &[Server]) -> Exchange {
+    get(list_of_all()).gives(200, &only(list))
+}
+
+fn no_addresses() -> Exchange {
+    get(list_of("primary_ips", &[], 1)).fixture(200, "list_primary_ips.empty")
+}
+
+fn keys(fixture: &str) -> Exchange {
+    get(list_of("ssh_keys", &[], 1)).fixture(200, fixture)
+}
+
+fn firewalls(fixture: &str) -> Exchange {
+    get(list_of("firewalls", &[], 1)).fixture(200, fixture)
+}
+
+fn expired() -> Server {
+    Server::ours().label("mayfly-expires", &NOW_SECS.to_string())
+}
+
+fn demand(target: &str, script: Script) -> Value {
+    Call::post(target).token().send(&app(), &TestHost::new(script)).ok(200)
+}
+
+fn reap(script: Script) -> Value {
+    demand("/reap", script)
+}
+
+fn item(kind: &str, id: &str, name: &str, reason: &str) -> Value {
+    json!({"provider": "hetzner", "kind": kind, "id": id, "name": name, "reason": reason})
+}
+
+fn report(reaped: impl Into<Value>, failed: impl Into<Value>) -> Value {
+    let (reaped, failed): (Value, Value) = (reaped.into(), failed.into());
+    json!({"dry_run": false, "reaped": reaped, "failed": failed, "of_others": 0})
+}
+
+#[test]
+fn expired_vms_are_deleted_whoever_owns_them_and_others_left() {
+    let anns = expired().id(5).label("mayfly-owner", "ann").set("name", "anns");
+    let alive = Server::ours().id(6).label("mayfly-expires", &(NOW_SECS + 1).to_string());
+    let going = expired().id(7).set("status", "deleting");
+    let script = Script::new()
+        .then(servers(&[expired(), anns, alive, going]))
+        .then(delete("/servers/4711").fixture(200, "delete_server.accepted"))
+        .then(delete("/servers/5").fixture(404, "error.not_found"))
+        .then(no_addresses());
+    // Ann's VM is deleted, and only counted for everybody else.
+    assert_eq!(
+        reap(script),
+        json!({"dry_run": false, "failed": [], "of_others": 1,
+               "reaped": [item("vm", "hetzner-4711", "mayfly-hello-world-abcd", "expired")]})
+    );
+}
+
+#[test]
+fn foreign_servers_and_those_of_other_deployments_are_never_touched() {
+    let script = Script::new()
+        .then(servers(&[
+            Server::foreign(),
+            expired().label("mayfly-deployment", "other"),
+            expired().label("managed-by", "terraform"),
+            expired().without_label("mayfly-vm"),
+        ]))
+        .then(no_addresses())
+        .then(keys("list_ssh_keys.empty"))
+        .then(firewalls("list_firewalls.empty"));
+    assert_eq!(reap(script), report(json!([]), json!([])));
+}
+
+#[test]
+fn a_vm_whose_expiry_is_lost_ends_where_the_longest_life_would() {
+    let lost = |created: &str| Server::ours().without_label("mayfly-expires").set("created", created);
+    let script = Script::new()
+        .then(servers(&[lost("2026-11-13T10:00:00Z"), lost("2026-11-13T10:00:01Z").id(6)]))
+        .then(delete("/servers/4711").fixture(200, "delete_server.accepted"))
+        .then(no_addresses());
+    assert_eq!(reap(script)["reaped"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn every_page_of_servers_is_looked_at() {
+    let page = |number, servers: &[Server], next| {
+        get(list_of("servers", &[], number)).gives(200, &super::support::fixtures::page(servers, next, None))
+    };
+    let script = Script::new()
+        .then(page(1, &[Server::ours()], Some(2)))
+        .then(page(2, &[expired().id(77)], None))
+        .then(delete("/servers/77").fixture(200, "delete_server.accepted"))
+        .then(no_addresses());
+    assert_eq!(reap(script)["reaped"][0]["id"], "hetzner-77");
+}
+
+#[test]
+fn what_cannot_be_deleted_is_reported_and_tried_again_by_the_next_run() {
+    for failure in failure::of_deletions() {
+        let failing = Script::new()
+            .then(servers(&[expired()]))
+            .in_order((0..failure.tries_of_deletion()).map(|_| failure.of(delete("/servers/4711"))))
+            .then(no_addresses());
+        let reason = failure.detail.trim_end_matches('.');
+        assert_eq!(
+            reap(failing),
+            report(json!([]), json!([item("vm", "hetzner-4711", "mayfly-hello-world-abcd", reason)])),
+            "{}",
+            failure.what
+        );
+    }
+    let again = Script::new()
+        .then(servers(&[expired()]))
+        .then(delete("/servers/4711").fixture(200, "delete_server.accepted"))
+        .then(no_addresses());
+    assert_eq!(reap(again)["failed"], json!([]));
+}
+
+#[test]
+fn one_vm_that_cannot_be_deleted_does_not_keep_the_others() {
+    let script = Script::new()
+        .then(servers(&[expired(), expired().id(5)]))
+        .in_order((0..3).map(|_| delete("/servers/4711").fixture(423, "error.locked")))
+        .then(delete("/servers/5").fixture(200, "delete_server.accepted"))
+        .then(no_addresses());
+    let report = reap(script);
+    assert_eq!(
+        (report["reaped"][0]["id"].clone(), report["failed"][0]["id"].clone()),
+        (json!("hetzner-5"), json!("hetzner-4711"))
+    );
+}
+
+#[test]
+fn a_dry_run_deletes_nothing() {
+    for target in ["/reap?dry_run=1", "/reap?dry_run=true", "/reap?dry_run", "/reap?x=1&dry_run=1"] {
+        let script = Script::new()
+            .then(servers(&[expired()]))
+            .then(get(list_of("primary_ips", &[], 1)).fixture(200, "list_primary_ips.mixed"));
+        assert_eq!(
+            demand(target, script),
+            json!({"dry_run": true, "failed": [], "of_others": 0, "reaped": [
+                item("vm", "hetzner-4711", "mayfly-hello-world-abcd", "expired"),
+                item("primary_ip", "903", "primary_ip-903", "belongs to no VM"),
+            ]})
+        );
+    }
+}
+
+#[test]
+fn a_dry_run_that_is_mistyped_deletes_nothing_and_one_that_is_off_does() {
+    let detail = "must be 1 or 0";
+    for query in ["dry_run=yes", "dry_run=2", "dry_run=True", "dry_runs", "dry_run%3D1"] {
+        let answer = Call::post(&format!("/reap?{query}")).token().send(&app(), &TestHost::silent());
+        answer.is_problem_with(
+            400,
+            "invalid_request",
+            &format!("The field dry_run {detail}."),
+            &json!({"errors": [{"field": "dry_run", "detail": detail}]}),
+        );
+    }
+    for target in ["/reap?dry_run=0", "/reap?dry_run=false", "/reap?x=1"] {
+        let script = Script::new()
+            .then(servers(&[expired()]))
+            .then(delete("/servers/4711").fixture(200, "delete_server.accepted"))
+            .then(no_addresses());
+        assert_eq!(demand(target, script)["dry_run"], false);
+    }
+}
+
+#[test]
+fn unassigned_addresses_of_ours_are_deleted_and_assigned_ones_left() {
+    let script = Script::new()
+        .then(servers(&[Server::ours()]))
+        .then(get(list_of("primary_ips", &[], 1)).fixture(200, "list_primary_ips.mixed"))
+        .then(delete("/primary_ips/903").answers(204, ""));
+    assert_eq!(
+        reap(script),
+        report(json!([item("primary_ip", "903", "primary_ip-903", "belongs to no VM")]), json!([]))
+    );
+}
+
+#[test]
+fn leftovers_that_the_provider_sends_beside_ours_are_not_touched() {
+    // A provider (or a proxy) that ignores the selector must not cost anybody an address, a key or a firewall.
+    let unlabelled = |fixture: &str, kind: &str| {
+        let mut page = value(fixture);
+        for labels in page[kind].as_array_mut().into_iter().flatten() {
+            labels["labels"] =
+                json!({"environment": "prod", "mayfly-deployment": "other", "managed-by": "mayfly"});
+        }
+        get(list_of(kind, &[], 1)).gives(200, &page)
+    };
+    let script = Script::new()
+        .then(servers(&[]))
+        .then(unlabelled("list_primary_ips.mixed", "primary_ips"))
+        .then(unlabelled("list_ssh_keys.registered", "ssh_keys"))
+        .then(unlabelled("list_firewalls.ours", "firewalls"));
+    assert_eq!(reap(script), report(json!([]), json!([])));
+}
+
+/// Key and firewall of ours, made at this time.
+fn shared(created: &str) -> [Exchange; 2] {
+    let ours = json!({"managed-by": "mayfly", "mayfly-deployment": "mayfly"});
+    let page = |fixture: &str, kind: &str| {
+        let mut page = value(fixture);
+        page[kind][0]["created"] = created.into();
+        page[kind][0]["labels"] = ours.clone();
+        get(list_of(kind, &[], 1)).gives(200, &page)
+    };
+    [page("list_ssh_keys.registered", "ssh_keys"), page("list_firewalls.ours", "firewalls")]
+}
+
+#[test]
+fn keys_and_firewalls_go_only_when_no_vm_is_left_and_after_a_minute() {
+    let script = Script::new()
+        .then(servers(&[]))
+        .then(no_addresses())
+        .in_order(shared("2026-11-20T09:59:00Z"))
+        .then(delete("/ssh_keys/2323").answers(204, ""))
+        .then(delete("/firewalls/38").answers(204, ""));
+    assert_eq!(
+        reap(script),
+        report(
+            json!([
+                item("ssh_key", "2323", "ann-laptop", "belongs to no VM"),
+                item("firewall", "38", "mayfly-mayfly", "belongs to no VM")
+            ]),
+            json!([])
+        )
+    );
+    let young =
+        Script::new().then(servers(&[])).then(no_addresses()).in_order(shared("2026-11-20T09:59:01Z"));
+    assert_eq!(reap(young), report(json!([]), json!([])));
+    // With a VM left, not even asked for; also when that VM has just expired.
+    let used = Script::new().then(servers(&[Server::ours()])).then(no_addresses());
+    assert_eq!(reap(used), report(json!([]), json!([])));
+}
+
+#[test]
+fn a_list_that_cannot_be_had_is_a_failure_and_deletes_nothing() {
+    for failure in &failure::ALL {
+        let reason = failure.detail.trim_end_matches('.');
+        let script = Script::new().in_order((0..failure.tries).map(|_| failure.of(get(list_of_all()))));
+        assert_eq!(
+            reap(script),
+            report(json!([]), json!([item("list", "", "vms", reason)])),
+            "{}",
+            failure.what
+        );
+        let script = Script::new()
+            .then(servers(&[]))
+            .in_order((0..failure.tries).map(|_| failure.of(get(list_of("primary_ips", &[], 1)))));
+        assert_eq!(reap(script), report(json!([]), json!([item("list", "", "leftovers", reason)])));
+    }
+}
+
+#[test]
+fn one_run_deletes_no_more_than_a_workers_request_may() {
+    let many: Vec<Server> = (1..=40).map(|id| expired().id(id)).collect();
+    let deletions =
+        (1..=25).map(|id| delete(format!("/servers/{id}")).fixture(200, "delete_server.accepted"));
+    let script = Script::new().then(servers(&many)).in_order(deletions);
+    assert_eq!(reap(script)["reaped"].as_array().map(Vec::len), Some(25));
+}
+
+#[test]
+fn the_cron_logs_what_it_did_and_nothing_when_there_was_nothing() {
+    let script = Script::new()
+        .then(servers(&[expired()]))
+        .then(delete("/servers/4711").fixture(200, "delete_server.accepted"))
+        .then(no_addresses());
+    let host = TestHost::new(script);
+    block_on(reaper::run(&app(), &host));
+    assert_eq!(
+        host.log_lines(),
+        [json!({"event": "reaper", "dry_run": false, "failed": [],
+                "reaped": [item("vm", "hetzner-4711", "mayfly-hello-world-abcd", "expired")]})]
+    );
+    let host = TestHost::new(Script::new().then(servers(&[Server::ours()])).then(no_addresses()));
+    block_on(reaper::run(&app(), &host));
+    assert!(host.log_lines().is_empty());
+}
+
+#[test]
+fn a_worker_that_is_not_configured_has_nothing_to_reap_with() {
+    let host = TestHost::silent();
+    block_on(reaper::run(&Settings::nothing().app(), &host));
+    assert_eq!(host.log_lines(), [json!({"event": "reaper", "detail": "the Worker is not configured"})]);
+}

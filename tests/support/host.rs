@@ -1,0 +1,140 @@
+//! The tests' host: a clock that stands until it is set, counted randomness, captured log lines, sleeps that return at
+//! once, and the script in place of the network.
+
+use std::cell::{Cell, RefCell};
+
+use mayfly::http::{Clock, Http, Log, NoAnswer, PROVIDER_TIMEOUT_MS, Random, Request, Response};
+use sha2::{Digest as _, Sha256};
+
+use super::script::Script;
+use super::world::{HETZNER_TOKEN, NOW_SECS, SECRETS};
+use super::yield_once;
+
+/// All that the core needs of a platform.
+pub(crate) struct TestHost {
+    script: Script,
+    now_ms: Cell<u64>,
+    drawn: Cell<u64>,
+    lines: RefCell<Vec<String>>,
+    sleeps_ms: RefCell<Vec<u32>>,
+    in_flight: Cell<usize>,
+    most_in_flight: Cell<usize>,
+}
+
+impl TestHost {
+    /// A host whose provider follows the script.
+    pub(crate) fn new(script: Script) -> Self {
+        Self {
+            script,
+            now_ms: Cell::new(NOW_SECS * 1000 + 123),
+            drawn: Cell::new(0),
+            lines: RefCell::default(),
+            sleeps_ms: RefCell::default(),
+            in_flight: Cell::new(0),
+            most_in_flight: Cell::new(0),
+        }
+    }
+
+    /// A host whose provider must not be asked.
+    pub(crate) fn silent() -> Self {
+        Self::new(Script::new())
+    }
+
+    /// Sets the clock.
+    pub(crate) fn at(self, secs: u64) -> Self {
+        self.now_ms.set(secs * 1000);
+        self
+    }
+
+    /// Begins the randomness elsewhere: another isolate.
+    pub(crate) fn seeded(self, seed: u64) -> Self {
+        self.drawn.set(seed << 32);
+        self
+    }
+
+    /// The requests that were sent, in order.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.script.seen()
+    }
+
+    /// The log lines, each of which must be a JSON object.
+    pub(crate) fn log_lines(&self) -> Vec<serde_json::Value> {
+        self.lines.borrow().iter().map(|it| serde_json::from_str(it).expect("a JSON line")).collect()
+    }
+
+    /// The pauses between repeated requests, milliseconds.
+    pub(crate) fn sleeps_ms(&self) -> Vec<u32> {
+        self.sleeps_ms.borrow().clone()
+    }
+
+    /// How many requests were under way at the same moment at the most.
+    pub(crate) fn most_in_flight(&self) -> usize {
+        self.most_in_flight.get()
+    }
+
+    /// Fails unless every call of the script came.
+    pub(crate) fn finish(&self) {
+        self.script.finish();
+    }
+}
+
+impl Http for TestHost {
+    async fn send(&self, request: Request) -> Result<Response, NoAnswer> {
+        check_shape(&request);
+        let answer = self.script.answer(request);
+        self.in_flight.set(self.in_flight.get() + 1);
+        self.most_in_flight.set(self.most_in_flight.get().max(self.in_flight.get()));
+        yield_once().await;
+        self.in_flight.set(self.in_flight.get() - 1);
+        answer
+    }
+
+    async fn sleep_ms(&self, ms: u32) {
+        self.sleeps_ms.borrow_mut().push(ms);
+        yield_once().await;
+    }
+}
+
+/// What holds for every request to the provider.
+fn check_shape(request: &Request) {
+    let header = |name: &str| request.headers.iter().find(|(it, _)| *it == name).map(|(_, it)| it.as_str());
+    assert_eq!(header("authorization"), Some(format!("Bearer {HETZNER_TOKEN}").as_str()), "{request:?}");
+    let content_type = (!request.body.is_empty()).then_some("application/json");
+    assert_eq!(header("content-type"), content_type, "{request:?}");
+    assert_eq!(request.timeout_ms, PROVIDER_TIMEOUT_MS, "{request:?}");
+    assert!(request.url.bytes().all(|it| it.is_ascii_graphic()), "{request:?}");
+}
+
+impl Clock for TestHost {
+    fn now_ms(&self) -> u64 {
+        self.now_ms.get()
+    }
+}
+
+impl Random for TestHost {
+    fn fill(&self, buffer: &mut [u8]) {
+        for chunk in buffer.chunks_mut(32) {
+            self.drawn.set(self.drawn.get() + 1);
+            let block = Sha256::digest(self.drawn.get().to_be_bytes());
+            chunk.copy_from_slice(&block[..chunk.len()]);
+        }
+    }
+}
+
+impl Log for TestHost {
+    fn log(&self, line: &str) {
+        assert!(!line.contains('\n'), "a log line is one line: {line}");
+        for secret in SECRETS {
+            assert!(!line.contains(secret), "a log line holds a secret: {line}");
+        }
+        self.lines.borrow_mut().push(line.to_owned());
+    }
+}
+
+impl Drop for TestHost {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.finish();
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! A scripted provider: the calls that must come, in their order, each with its answer. A call that is missing, extra or
+//! different fails the test. Groups hold calls that run side by side, whose order is nobody's business.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+use mayfly::http::{Method, NoAnswer, Request, Response};
+use serde_json::Value;
+
+use super::fixtures;
+use super::world::HETZNER_API_URL;
+
+/// The calls in their order.
+#[derive(Default)]
+pub(crate) struct Script {
+    steps: RefCell<VecDeque<Vec<Exchange>>>,
+    seen: RefCell<Vec<Request>>,
+}
+
+/// One call with its answer.
+pub(crate) struct Exchange {
+    method: Method,
+    target: String,
+    body: Want,
+    answer: Result<Response, NoAnswer>,
+    computed: Option<Compute>,
+}
+
+/// Makes an answer's JSON from the request's.
+type Compute = Box<dyn Fn(&Value) -> Value>;
+
+/// What a call's body must be.
+enum Want {
+    Nothing,
+    Json(Value),
+    Checked(Box<dyn Fn(&Value)>),
+}
+
+pub(crate) fn get(target: impl Into<String>) -> Exchange {
+    Exchange::new(Method::Get, target.into())
+}
+
+pub(crate) fn post(target: impl Into<String>) -> Exchange {
+    Exchange::new(Method::Post, target.into()).checked(|_| ())
+}
+
+pub(crate) fn put(target: impl Into<String>) -> Exchange {
+    Exchange::new(Method::Put, target.into()).checked(|_| ())
+}
+
+pub(crate) fn delete(target: impl Into<String>) -> Exchange {
+    Exchange::new(Method::Delete, target.into())
+}
+
+impl Exchange {
+    fn new(method: Method, target: String) -> Self {
+        let answer = Ok(Response { status: 200, ..Response::default() });
+        Self { method, target, body: Want::Nothing, answer, computed: None }
+    }
+
+    /// The body must be this JSON.
+    pub(crate) fn json(self, body: Value) -> Self {
+        Self { body: Want::Json(body), ..self }
+    }
+
+    /// The body must be JSON that passes the check.
+    pub(crate) fn checked(self, check: impl Fn(&Value) + 'static) -> Self {
+        Self { body: Want::Checked(Box::new(check)), ..self }
+    }
+
+    /// Answers with a body.
+    pub(crate) fn answers(self, status: u16, body: impl AsRef<[u8]>) -> Self {
+        let headers = self.answer.map(|it| it.headers).unwrap_or_default();
+        Self { answer: Ok(Response { status, headers, body: body.as_ref().to_vec() }), ..self }
+    }
+
+    /// Answers with JSON.
+    pub(crate) fn gives(self, status: u16, body: &Value) -> Self {
+        self.answers(status, body.to_string())
+    }
+
+    /// Answers with JSON made from the request's.
+    pub(crate) fn computes(self, status: u16, answer: impl Fn(&Value) -> Value + 'static) -> Self {
+        Self { computed: Some(Box::new(answer)), ..self.answers(status, "") }
+    }
+
+    /// Answers with a fixture.
+    pub(crate) fn fixture(self, status: u16, name: &str) -> Self {
+        self.answers(status, fixtures::text(name))
+    }
+
+    /// Adds a header to the answer.
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.answer = self.answer.map(|mut it| {
+            it.headers.push((name, value.to_owned()));
+            it
+        });
+        self
+    }
+
+    /// No answer arrives.
+    pub(crate) fn lost(self, why: NoAnswer) -> Self {
+        Self { answer: Err(why), ..self }
+    }
+
+    fn is_for(&self, request: &Request) -> bool {
+        self.method == request.method && request.url == format!("{HETZNER_API_URL}{}", self.target)
+    }
+
+    fn name(&self) -> String {
+        format!("{} {}", self.method.as_str(), self.target)
+    }
+
+    fn check_body(&self, request: &Request) {
+        let name = self.name();
+        if let Want::Nothing = self.body {
+            assert!(request.body.is_empty(), "{name} came with a body");
+            return;
+        }
+        let got: Value = serde_json::from_slice(&request.body)
+            .unwrap_or_else(|why| panic!("{name} came with a body that is not JSON: {why}"));
+        match &self.body {
+            Want::Json(want) => assert_eq!(got, *want, "the body of {name}"),
+            Want::Checked(check) => check(&got),
+            Want::Nothing => {}
+        }
+    }
+}
+
+impl Script {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Next comes this call.
+    pub(crate) fn then(self, exchange: Exchange) -> Self {
+        self.side_by_side([exchange])
+    }
+
+    /// Next come these calls, in whatever order.
+    pub(crate) fn side_by_side(self, group: impl IntoIterator<Item = Exchange>) -> Self {
+        let group: Vec<Exchange> = group.into_iter().collect();
+        if !group.is_empty() {
+            self.steps.borrow_mut().push_back(group);
+        }
+        self
+    }
+
+    /// Next come these calls, in this order.
+    pub(crate) fn in_order(self, exchanges: impl IntoIterator<Item = Exchange>) -> Self {
+        exchanges.into_iter().fold(self, Self::then)
+    }
+
+    /// Answers the next call.
+    pub(crate) fn answer(&self, request: Request) -> Result<Response, NoAnswer> {
+        let mut steps = self.steps.borrow_mut();
+        let Some(group) = steps.front_mut() else {
+            panic!("nothing more was to be asked, but {request:?} came")
+        };
+        let Some(at) = group.iter().position(|it| it.is_for(&request)) else {
+            let wanted: Vec<String> = group.iter().map(Exchange::name).collect();
+            panic!("{request:?} came instead of {}", wanted.join(" or "))
+        };
+        let exchange = group.remove(at);
+        if group.is_empty() {
+            steps.pop_front();
+        }
+        exchange.check_body(&request);
+        let computed = exchange.computed.as_ref().map(|it| {
+            it(&serde_json::from_slice(&request.body).unwrap_or(Value::Null)).to_string().into_bytes()
+        });
+        self.seen.borrow_mut().push(request);
+        exchange.answer.map(|it| Response { body: computed.unwrap_or(it.body), ..it })
+    }
+
+    /// The requests so far.
+    pub(crate) fn seen(&self) -> Vec<Request> {
+        self.seen.borrow().clone()
+    }
+
+    /// Fails unless every call came.
+    pub(crate) fn finish(&self) {
+        let missing: Vec<String> = self.steps.borrow().iter().flatten().map(Exchange::name).collect();
+        assert!(missing.is_empty(), "these calls never came: {}", missing.join(", "));
+    }
+}

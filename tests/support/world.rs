@@ -1,0 +1,136 @@
+//! The configured Mayfly of the tests, its tokens and keys, and the targets of the provider's calls.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use mayfly::App;
+use mayfly::keys::{Claims, Keyring, Scope};
+use sha2::{Digest as _, Sha256};
+
+/// 2026-11-20T10:00:00Z.
+pub(crate) const NOW_SECS: u64 = 1_795_168_800;
+pub(crate) const API_TOKEN: &str = "test-token-of-the-default-owner";
+pub(crate) const ANNS_TOKEN: &str = "test-token-of-ann-0123456789";
+pub(crate) const SIGNING_KEY: &str = "k1:0123456789abcdef0123456789abcdef";
+pub(crate) const HETZNER_TOKEN: &str = "test-hetzner-token-9876543210";
+pub(crate) const HETZNER_API_URL: &str = "https://hetzner.test/v1";
+pub(crate) const ORIGIN: &str = "https://mayfly.example.workers.dev";
+pub(crate) const PAGE_ORIGIN: &str = "https://mayfly.pages.dev";
+/// The id in the label of [`super::fixtures::Server::ours`].
+pub(crate) const VM: &str = "abcdefghijklmnopqrstuvwxyz";
+/// The key of the fixture `list_ssh_keys.registered`.
+pub(crate) const SSH_KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDHGQOpuSOTyTBhrt98fEqsIRGKjt4ygN4lzdhaO4OJn";
+pub(crate) const REPO_URL: &str = "https://github.com/octo/Hello-World";
+/// What no log line and, but for the boot exchange, no answer may hold.
+pub(crate) const SECRETS: [&str; 8] = [
+    API_TOKEN,
+    ANNS_TOKEN,
+    "0123456789abcdef0123456789abcdef",
+    HETZNER_TOKEN,
+    "secret-default-git-token",
+    "secret-default-anthropic-key",
+    "secret-vm-token-of-hetzner",
+    "secret-given-",
+];
+
+/// Vars and secrets, to be changed before they become an [`App`].
+#[derive(Clone)]
+pub(crate) struct Settings(BTreeMap<&'static str, String>);
+
+impl Settings {
+    /// Two people, one provider, one page.
+    pub(crate) fn usual() -> Self {
+        Self(BTreeMap::new())
+            .with("API_TOKEN", API_TOKEN)
+            .with("API_TOKENS", format!(r#"{{"ann":"{}"}}"#, sha256_hex(ANNS_TOKEN)))
+            .with("SIGNING_KEY", SIGNING_KEY)
+            .with("ALLOWED_ORIGINS", format!("{PAGE_ORIGIN},https://*.mayfly.pages.dev"))
+            .with("HETZNER_TOKEN", HETZNER_TOKEN)
+            .with("HETZNER_API_URL", HETZNER_API_URL)
+    }
+
+    pub(crate) fn nothing() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    pub(crate) fn with(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        self.0.insert(key, value.into());
+        self
+    }
+
+    pub(crate) fn app(&self) -> App {
+        App::from_lookup(|key| self.0.get(key).cloned())
+    }
+}
+
+/// The usual App.
+pub(crate) fn app() -> App {
+    Settings::usual().app()
+}
+
+pub(crate) fn sha256_hex(text: &str) -> String {
+    Sha256::digest(text).iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+pub(crate) fn keyring() -> Keyring {
+    Keyring::parse(SIGNING_KEY).expect("a keyring")
+}
+
+pub(crate) fn claims(scope: Scope) -> Claims {
+    Claims {
+        deployment: "mayfly".into(),
+        vm: VM.into(),
+        provider: "hetzner".into(),
+        region: "fsn1".into(),
+        scope,
+        expires_secs: None,
+    }
+}
+
+/// The capability of the VM of [`super::fixtures::Server::ours`].
+pub(crate) fn capability(scope: Scope) -> String {
+    keyring().signer().sign(&claims(scope))
+}
+
+/// The query of a label selector: this deployment and what narrows it.
+pub(crate) fn selector(narrower: &[(&str, &str)]) -> String {
+    let mut query = "managed-by%3D%3Dmayfly%2Cmayfly-deployment%3D%3Dmayfly".to_owned();
+    for (key, value) in narrower {
+        let _ = write!(query, "%2C{key}%3D%3D{value}");
+    }
+    query
+}
+
+/// A page of a listing of ours.
+pub(crate) fn list_of(kind: &str, narrower: &[(&str, &str)], page: u32) -> String {
+    format!("/{kind}?label_selector={}&page={page}&per_page=50", selector(narrower))
+}
+
+/// The first page of an owner's servers.
+pub(crate) fn list_of_owner(owner: &str) -> String {
+    list_of("servers", &[("mayfly-owner", owner)], 1)
+}
+
+/// The first page of the servers that carry the id of [`VM`].
+pub(crate) fn list_of_vm() -> String {
+    list_of("servers", &[("mayfly-vm", VM)], 1)
+}
+
+/// Every server of the deployment.
+pub(crate) fn list_of_all() -> String {
+    list_of("servers", &[], 1)
+}
+
+/// A row's path with texts in place of its placeholders.
+pub(crate) fn example_of(path: &str) -> String {
+    let segment = |it: &str| match it {
+        "*" => "a/b".to_owned(),
+        it if it.starts_with('{') => "hetzner-4711".to_owned(),
+        it => it.to_owned(),
+    };
+    path.split('/').map(segment).collect::<Vec<_>>().join("/")
+}
