@@ -1,0 +1,92 @@
+"""The end of the VM: saves what is not pushed, then deletes the VM by the narrowest way that works, again and again.
+
+Ways: the provider's own delete with the VM's credential; the Worker with the VM's capability; a plain shutdown where
+the provider terminates on it. An answer is only ever "accepted": that the VM is gone is nothing that it could say."""
+import os
+import subprocess
+import time
+
+import common
+import worker
+
+HETZNER = "https://api.hetzner.cloud/v1/servers/"
+# One tick tries this long; then the next one looks again whether the VM is still idle.
+ROUND_SECS = 600
+FIRST_PAUSE_SECS = 10
+LONGEST_PAUSE_SECS = 120
+HERE = os.environ.get("MAYFLY_HERE", "/opt/mayfly/workspace")
+
+
+def instance_id():
+    """The provider's id of this VM, as recorded when it was set up: the metadata is closed by now."""
+    return common.read(f"{common.STATE}/instance-id").strip()
+
+
+def by_provider(machine):
+    credential = common.secret("provider_credential")
+    if machine.get("provider") != "hetzner" or not credential or not instance_id().isdigit():
+        return False, "no way for this provider"
+    status, answer, _ = common.request("DELETE", HETZNER + instance_id(), credential, timeout=30)
+    error = answer.get("error") if isinstance(answer.get("error"), dict) else {}
+    return status in (200, 201, 202, 204, 404), f"{status} {error.get('code', '')}"
+
+
+def by_worker(_machine):
+    status, answer, _ = common.worker("DELETE", "/vm", timeout=60)
+    return status == 200 and answer.get("deleted") is True, f"{status} {answer.get('code', '')}"
+
+
+def by_shutdown(_machine):
+    done = subprocess.run(["systemctl", "poweroff"], capture_output=True, text=True, check=False)
+    return done.returncode == 0, done.stderr.strip()[:200]
+
+
+def ways(machine):
+    """In the order in which they are tried. The Worker is always among them."""
+    if machine.get("self_delete") == "shutdown":
+        return [by_shutdown, by_worker]
+    if common.secret("provider_credential"):
+        return [by_provider, by_worker]
+    return [by_worker]
+
+
+def rescue():
+    """What is not pushed goes to a branch of its own. Answers None, or why it could not be saved."""
+    if not os.path.isdir(f"{common.workspace()}/.git"):
+        return None
+    try:
+        done = subprocess.run([f"{HERE}/rescue"], capture_output=True, text=True, timeout=400, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"the rescue did not run ({type(error).__name__})"
+    print(done.stdout, end="")
+    return {0: None, 75: "there is unpushed work and no Git credential"}.get(done.returncode, "unpushed work could not be pushed")
+
+
+def end(machine, why, sleep=time.sleep, clock=time.monotonic):
+    """Answers why the VM stays, when it does: unsaved work waits for the expiry, and for nothing after it."""
+    unsaved = rescue()
+    if unsaved and why != "expired":
+        print(f"idle, but {unsaved}: waiting for the expiry")
+        return unsaved
+    print(f"ending: {why}" + (f"; {unsaved}" if unsaved else ""))
+    worker.send({"phase": "stopping", "seconds": {}}, tries=1)
+    pause, stop, order = FIRST_PAUSE_SECS, clock() + ROUND_SECS, ways(machine)
+    while True:
+        for way in list(order):
+            # A way that was accepted and left us alive goes to the end of the line, like one that was refused.
+            order = [*order[1:], way]
+            try:
+                accepted, told = way(machine)
+            except (OSError, subprocess.SubprocessError) as error:
+                accepted, told = False, type(error).__name__
+            print(f"{way.__name__}: {'accepted' if accepted else 'refused'} ({told})")
+            if accepted:
+                break
+        if clock() + pause >= stop:
+            return None
+        sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE_SECS)
+
+
+if __name__ == "__main__":
+    raise SystemExit("end.py is idle.py's")

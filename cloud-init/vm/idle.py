@@ -1,0 +1,201 @@
+"""Every minute (cron, and a timer should cron be dead): looks for work, tells the Worker, warns, and ends the VM.
+
+    idle.py tick | beat        beat: only the heartbeat, at once, because the agent waits or is done
+The signals are signals.py's, the end is end.py's. Ages count on the clock that runs since boot: a wall clock that jumps
+makes nobody idle. The wall clock that matters for the expiry is the Worker's, from its last answer."""
+import email.utils
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import time
+import types
+
+import common
+import end
+import signals
+import worker
+
+WARN_SECS = 300
+BEAT_SECS = 300
+# How often work that cannot be saved is looked at again.
+RESCUE_SECS = 600
+STATE_FILE = f"{common.RUN}/idle.json"
+
+
+def boot_id():
+    return common.read("/proc/sys/kernel/random/boot_id").strip()
+
+
+def clock(state, wall, boot):
+    """The time, by the Worker's last answer and the seconds since; by our own clock when there is none of this boot."""
+    anchor = state.get("anchor")
+    return anchor["true"] + boot - anchor["boot"] if anchor else wall
+
+
+def fresh(machine, wall, boot):
+    """The state of a boot that was not looked at yet. The clock starts at creation, so a boot that hangs is idle too; a
+    later boot is somebody's start, and counts from itself."""
+    first = not os.path.exists(f"{common.STATE}/booted")
+    # A clock that is wrong at boot must not make a new VM old: from creation to boot it takes minutes.
+    before = min(max(wall - machine.get("created", wall) - boot, 0), 600) if first else 0
+    return {"boot_id": boot_id(), "seen": {"start": -before}, "sample": {}, "beat_at": 0}
+
+
+def look(state, wall, boot):
+    """Takes every signal; one that fails is unknown. Updates `seen`: seconds since boot of each one's last work."""
+    sample = signals.Sample(state.get("sample", {}), wall, boot)
+    unknown = []
+    for name, signal in signals.ALL.items():
+        try:
+            since = signal(sample)
+        except Exception as error:  # whatever it is, one blind eye must not end or keep a VM
+            unknown.append(name)
+            print(f"signal {name}: {type(error).__name__}: {error}")
+            continue
+        if since is not None:
+            state["seen"][name] = max(state["seen"].get(name, -1e9), boot - since)
+    state["sample"] = sample.keep
+    return unknown
+
+
+def verdict(state, boot):
+    """Minutes since each signal's last work; None when it never saw any."""
+    seen = state["seen"]
+    return {name: max(int((boot - seen[name]) // 60), 0) if name in seen else None for name in signals.ALL}
+
+
+def decide(state, unknown, boot, now, idle_minutes, expires):
+    """("live"|"warn"|"idle"|"expired", seconds left). A blind eye doubles the patience; the expiry holds in any case."""
+    patience = idle_minutes * 60 * (2 if unknown else 1)
+    left_idle = patience - (boot - max(state["seen"].values()))
+    left_life = expires - now if expires else float("inf")
+    if left_life <= 0:
+        return "expired", 0
+    if left_idle <= 0:
+        return "idle", 0
+    left = min(left_idle, left_life)
+    return ("warn" if left <= min(WARN_SECS, idle_minutes * 60 / 3) else "live"), int(left)
+
+
+def attention():
+    """What the agent's newest session says of itself."""
+    told = signals.spool()
+    return told[0][1] if told and told[0][1] != "working" else None
+
+
+def heartbeat(state, boot, now):
+    """Tells the Worker and takes its answer: expiry, idle limit, wishes, when to come next."""
+    body = {"active": int(now - (boot - max(state["seen"].values()))), "verdict": verdict(state, boot),
+            "load": round(os.getloadavg()[0], 2), "attention": attention(), "boot_id": boot_id()}
+    sent = signals.boot_seconds()
+    status, answer, headers = common.worker("POST", "/vm/heartbeat", body)
+    state["attention"] = body["attention"]
+    if status != 200:
+        print(f"heartbeat: {status} {answer.get('code', '')}")
+        state["beat_at"] = boot + 60
+        return None
+    date = email.utils.parsedate_to_datetime(headers["Date"]).timestamp() if headers.get("Date") else None
+    if date:
+        state["anchor"] = {"true": date, "boot": sent}
+    for name, kind in (("expires", int), ("idle_minutes", int)):
+        if type(answer.get(name)) is kind and answer[name] > 0:
+            state[name] = answer[name]
+    pause = answer.get("next_seconds")
+    state["beat_at"] = boot + (min(max(pause, 10), 3600) if type(pause) is int else BEAT_SECS)
+    return answer.get("want")
+
+
+def obey(want):
+    """What the Worker asks for. Answers whether the VM goes on."""
+    if isinstance(want, str) and want.startswith("keep-") and want[5:].isdigit():
+        common.try_write(f"{common.STATE}/keep-until", want[5:])
+    elif want == "stop":
+        print("stopping, as asked")
+        worker.send({"phase": "stopping", "seconds": {}}, tries=2)
+        subprocess.run(["systemctl", "poweroff"], check=False)
+        return False
+    elif want:
+        print(f"not understood: {want}")
+    return True
+
+
+def warn(minutes, why):
+    text = f"This workspace ends in about {minutes} min ({why}). Typing keeps it, unless it expires."
+    for command in (["wall", text], ["setpriv", "--reuid", "dev", "--regid", "dev", "--clear-groups", "tmux", "-L", "mayfly",
+                                     "display-message", "-d", "30000", text]):
+        try:
+            subprocess.run(command, timeout=10, check=False, capture_output=True)
+        except (OSError, subprocess.SubprocessError):
+            continue
+
+
+def show(state, boot, outcome, left):
+    says = {"idle": "now: idle", "expired": "now: expired"}.get(outcome, f"in {left // 60} min, if nothing happens")
+    if state.get("unsaved"):
+        says = f"at its expiry: {state['unsaved']}"
+    common.try_write(f"{common.RUN}/public/idle.json", json.dumps({"verdict": verdict(state, boot), "says": says}), 0o640)
+
+
+def tick(state, machine):
+    wall, boot = time.time(), signals.boot_seconds()
+    worker.resend()
+    unknown = look(state, wall, boot)
+    def outlook():
+        return decide(state, unknown, boot, clock(state, wall, boot), state.get("idle_minutes", machine.get("idle_minutes", 30)),
+                      state.get("expires", machine.get("expires", 0)))
+
+    outcome, left = outlook()
+    if boot >= state["beat_at"] or outcome != "live" or attention() != state.get("attention"):
+        # Before the end always: the answer may be "keep".
+        if not obey(heartbeat(state, boot, clock(state, wall, boot))):
+            return
+        if signals.keep(types.SimpleNamespace(wall=wall)) is not None:
+            state["seen"]["keep"] = boot
+        outcome, left = outlook()
+    if outcome == "live":
+        for name in ("warned", "unsaved", "rescue_at"):
+            state.pop(name, None)
+    elif outcome == "warn" and not state.get("warned"):
+        state["warned"] = True
+        warn(max(left // 60, 1), "nobody works here" if not state.get("unsaved") else "it expires")
+    show(state, boot, outcome, left)
+    remember(state)
+    if outcome == "expired" or (outcome == "idle" and boot >= state.get("rescue_at", 0)):
+        state["unsaved"], state["rescue_at"] = end.end(machine, outcome), signals.boot_seconds() + RESCUE_SECS
+        show(state, boot, outcome, left)
+        remember(state)
+
+
+def remember(state):
+    common.try_write(STATE_FILE, json.dumps(state))
+    common.try_write(f"{common.STATE}/booted", boot_id())
+
+
+def main():
+    what = sys.argv[1] if len(sys.argv) > 1 else "tick"
+    os.makedirs(common.RUN, exist_ok=True)
+    try:
+        sys.stdout = open(f"{common.LOG}/idle.log", "a", buffering=1, encoding="utf-8")
+    except OSError:
+        pass  # without a disk there is no log, but there is an end
+    with open(f"{common.RUN}/idle.lock", "w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | (fcntl.LOCK_NB if what == "tick" else 0))
+        except BlockingIOError:
+            return  # the tick before this one is still at it
+        machine, state = common.vm(), common.load(STATE_FILE)
+        wall, boot = time.time(), signals.boot_seconds()
+        if state.get("boot_id") != boot_id():
+            state = fresh(machine, wall, boot)
+        if what == "beat":
+            if attention() != state.get("attention"):
+                obey(heartbeat(state, boot, clock(state, wall, boot)))
+                remember(state)
+        else:
+            tick(state, machine)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""Lays out in /run (a tmpfs, gone at power-off) what others than root get of this VM's secrets, and answers Claude Code's
+first-run questions. Runs at every boot. The originals stay in root-only files.
+
+    /run/mayfly/git/        host, token           for git as `dev`
+    /run/mayfly/agent/share mounted as /mnt/mayfly into the container
+    /run/mayfly/agent/env.json                    for the devcontainer's own commands
+    /run/mayfly/public/     what the door may show"""
+import json
+import os
+import re
+import shlex
+import shutil
+
+import common
+
+HERE = os.environ.get("MAYFLY_HERE", "/opt/mayfly/workspace")
+SHARE = f"{common.RUN}/agent/share"
+
+
+def owned(path, user, group, mode):
+    os.makedirs(path, exist_ok=True)
+    os.chmod(path, mode)
+    if not common.ROOT:
+        shutil.chown(path, user, group)
+
+
+def file(path, text, mode, group=None):
+    common.write(path, text, mode)
+    if group and not common.ROOT:
+        shutil.chown(path, "root", group)
+
+
+def environment():
+    """What commands in the container find set: the caller's own variables, then ours."""
+    env = {key: text for key, text in common.load(f"{common.ETC}/secrets/env.json").items()
+           if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key)}
+    for name, variable in (("anthropic_api_key", "ANTHROPIC_API_KEY"), ("claude_code_oauth_token", "CLAUDE_CODE_OAUTH_TOKEN")):
+        if common.secret(name):
+            env[variable] = common.secret(name)
+    if common.secret("git_token") and common.value("repo_host") == "github.com":
+        env.setdefault("GH_TOKEN", common.secret("git_token"))
+    return env
+
+
+def git_settings():
+    """No secret: git offers the helper only for this host, and the helper looks again."""
+    if not common.secret("git_token"):
+        return {}
+    return {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": f"credential.https://{common.value('repo_host')}.helper",
+            "GIT_CONFIG_VALUE_0": "/mnt/mayfly/git-credential /mnt/mayfly/git"}
+
+
+def container_share():
+    owned(f"{common.RUN}/agent", "root", "dev", 0o750)  # on the VM, only `dev` passes here; the container sees below it
+    owned(SHARE, "root", "root", 0o755)
+    owned(f"{SHARE}/git", "root", "root", 0o755)
+    owned(f"{SHARE}/spool", "root", "root", 0o1777)
+    env, git = environment(), git_settings()
+    file(f"{SHARE}/env.sh", "".join(f"export {key}={shlex.quote(text)}\n" for key, text in {**env, **git}.items()), 0o444)
+    # One setting per line, for --remote-env. Not among the secrets: the CLI hides those in its log, and "1" is everywhere.
+    file(f"{common.RUN}/agent/git-settings", "".join(f"{key}={text}\n" for key, text in git.items()), 0o640)
+    file(f"{common.RUN}/agent/env.json", json.dumps(env), 0o640, "dev")
+    file(f"{SHARE}/git/host", common.value("repo_host"), 0o444)
+    file(f"{SHARE}/git/token", common.secret("git_token"), 0o444)
+    for source in ("container/enter", "container/hook", "git-credential"):
+        file(f"{SHARE}/{os.path.basename(source)}", common.read(f"{HERE}/{source}"), 0o755)
+
+
+def for_git():
+    owned(f"{common.RUN}/git", "root", "dev", 0o750)
+    file(f"{common.RUN}/git/host", common.value("repo_host"), 0o640, "dev")
+    file(f"{common.RUN}/git/token", common.secret("git_token"), 0o640, "dev")
+
+
+def hooks():
+    def run(word):
+        return [{"hooks": [{"type": "command", "command": f"/mnt/mayfly/hook {word}", "timeout": 5}]}]
+    return {"UserPromptSubmit": run("working"), "PreToolUse": run("working"), "PostToolUse": run("working"),
+            "Notification": run("waiting"), "Stop": run("done"), "SessionEnd": run("done")}
+
+
+def claude_home():
+    """Once: settings are the user's from then on."""
+    home, folder = f"{common.DEV_HOME}/.claude", common.workspace()
+    owned(home, "dev", "dev", 0o700)
+    if not os.path.exists(f"{home}/settings.json"):
+        file(f"{home}/settings.json", json.dumps({"hooks": hooks()}, indent=1), 0o600)
+    if not os.path.exists(f"{home}/.claude.json"):
+        key = common.secret("anthropic_api_key")
+        answers = {"hasCompletedOnboarding": True, "bypassPermissionsModeAccepted": True, "theme": "dark",
+                   "projects": {folder: {"hasTrustDialogAccepted": True, "hasCompletedProjectOnboarding": True}}}
+        if key:  # otherwise an interactive session asks whether to use the key, and ignores it by default
+            answers["customApiKeyResponses"] = {"approved": [key[-20:]], "rejected": []}
+        file(f"{home}/.claude.json", json.dumps(answers), 0o600)
+    if not common.ROOT:
+        for name in ("settings.json", ".claude.json"):
+            os.chown(f"{home}/{name}", os.stat(home).st_uid, os.stat(home).st_gid, follow_symlinks=False)
+
+
+def main():
+    os.umask(0o022)
+    owned(common.RUN, "root", "root", 0o755)
+    owned(f"{common.RUN}/seconds", "root", "root", 0o755)
+    owned(f"{common.RUN}/public", "root", "mayfly-door", 0o2750)
+    owned(f"{common.RUN}/door", "mayfly-door", "mayfly-door", 0o750)
+    owned(common.LOG, "root", "mayfly-door", 0o2750)
+    if common.secret("password"):
+        for_git()
+        container_share()
+        claude_home()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+#!/usr/bin/env bats
+# The clone's reasons and limits, the credential's host, the rescue of what is not pushed.
+load support
+
+setup() {
+  setup_vm
+}
+
+reason() {
+  # shellcheck source=/dev/null
+  . /opt/mayfly/workspace/clone
+  printf '%s\n' "$1" >"$BATS_TEST_TMPDIR/log"
+  reason_of "$BATS_TEST_TMPDIR/log" "${2:-0}" "${3:-0}"
+}
+
+@test "git's words become reason codes" {
+  [ "$(reason "fatal: Authentication failed for 'https://git.example/o/r/'")" = auth_failed ]
+  [ "$(reason "fatal: could not read Username for 'https://github.com': terminal prompts disabled")" = auth_failed ]
+  [ "$(reason "git@h: Permission denied (publickey).")" = auth_failed ]
+  [ "$(reason "remote: Repository not found.")" = not_found ]
+  [ "$(reason "warning: Could not find remote branch x; fatal: Remote branch x not found in upstream origin")" = not_found ]
+  [ "$(reason "fatal: unable to access 'https://h/': Could not resolve host: h")" = unreachable ]
+  [ "$(reason "fatal: write error: No space left on device")" = no_space ]
+  [ "$(reason "fatal: something new")" = clone_failed ]
+}
+
+@test "a packet that the firewall refused is the reason, whatever git says" {
+  [ "$(reason "fatal: unable to access: Failed to connect to 10.0.0.1: No route to host" 3 4)" = forbidden_address ]
+  [ "$(reason "fatal: unable to access: No route to host" 3 3)" = unreachable ]
+}
+
+@test "the clone may use https and ssh and nothing else, and leaves no credential behind" {
+  printf token >"$MAYFLY_ROOT/run/mayfly/git/token"
+  . /opt/mayfly/workspace/clone
+  run options
+  [[ $output == *"protocol.allow=never"*"protocol.https.allow=always"*"protocol.ssh.allow=always"* ]]
+  [[ $output == *"credential.https://git.example.helper="* ]]
+  [[ $output != *token$'\n'* && $output != *"credential.helper=store"* ]]
+}
+
+@test "a url that looks like an option or another protocol is only ever a url" {
+  . /opt/mayfly/workspace/clone
+  as_dev() { printf '%s\n' "$@" >"$BATS_TEST_TMPDIR/argv"; }
+  printf -- '--upload-pack=touch /tmp/pwned' >"$MAYFLY_ROOT/etc/mayfly/values/repo_url"
+  printf 'x; reboot' >"$MAYFLY_ROOT/etc/mayfly/values/branch"
+  clone "$MAYFLY_ROOT/workspaces/repo"
+  run tail -n 3 "$BATS_TEST_TMPDIR/argv"
+  [ "${lines[0]}" = -- ]
+  [ "${lines[1]}" = "--upload-pack=touch /tmp/pwned" ]
+  grep -qx -- '--branch=x; reboot' "$BATS_TEST_TMPDIR/argv"
+}
+
+ask() {
+  printf 'protocol=%s\nhost=%s\n\n' "$2" "$3" | /opt/mayfly/workspace/git-credential "$BATS_TEST_TMPDIR/git" "$1"
+}
+
+@test "the credential is for its host over https and for nobody else" {
+  mkdir "$BATS_TEST_TMPDIR/git"
+  printf git.example:8443 >"$BATS_TEST_TMPDIR/git/host"
+  printf ghp_abc >"$BATS_TEST_TMPDIR/git/token"
+  [ "$(ask get https git.example:8443)" = $'username=x-access-token\npassword=ghp_abc' ]
+  [ -z "$(ask get https git.example)" ]
+  [ -z "$(ask get https evil.example)" ]
+  [ -z "$(ask get https xgit.example:8443)" ]
+  [ -z "$(ask get http git.example:8443)" ]
+  [ -z "$(ask store https git.example:8443)" ]
+  [ -z "$(ask erase https git.example:8443)" ]
+  printf me:pass:word >"$BATS_TEST_TMPDIR/git/token"
+  [ "$(ask get https git.example:8443)" = $'username=me\npassword=pass:word' ]
+}
+
+@test "git itself asks the helper for the right host only" {
+  mkdir "$BATS_TEST_TMPDIR/git"
+  printf git.example >"$BATS_TEST_TMPDIR/git/host"
+  printf ghp_abc >"$BATS_TEST_TMPDIR/git/token"
+  fill() {
+    printf 'protocol=https\nhost=%s\n\n' "$1" | GIT_TERMINAL_PROMPT=0 GIT_ASKPASS=true git -c credential.helper= \
+      -c "credential.https://git.example.helper=/opt/mayfly/workspace/git-credential $BATS_TEST_TMPDIR/git" credential fill 2>/dev/null || :
+  }
+  [[ $(fill git.example) == *password=ghp_abc* ]]
+  [[ $(fill git.example.evil.test) != *ghp_abc* ]]
+}
+
+# A workspace whose only remote is a folder; what would be pushed is recorded.
+workspace_with_remote() {
+  local ws=$MAYFLY_ROOT/workspaces/repo
+  git init -q --bare "$BATS_TEST_TMPDIR/remote"
+  git -c init.defaultBranch=main init -q "$ws"
+  git -C "$ws" config user.email a@b
+  git -C "$ws" config user.name a
+  echo one >"$ws/file"
+  git -C "$ws" add -A
+  git -C "$ws" commit -qm one
+  git -C "$ws" remote add origin "$BATS_TEST_TMPDIR/remote"
+  git -C "$ws" push -q origin main
+  git -C "$ws" fetch -q
+  # As dev without dev: the tests' folders are root's.
+  cat >"$BATS_TEST_TMPDIR/run-rescue" <<SCRIPT
+. /opt/mayfly/workspace/rescue
+as_dev() { env "\$@"; }
+g_push=
+eval "\$(declare -f g | sed '1s/^g /real_g /')"
+g() { case " \$* " in *" push "*) printf '%s\n' "\$@" >"$BATS_TEST_TMPDIR/pushed"; return "\${PUSH_STATUS:-0}" ;; *) real_g "\$@" ;; esac; }
+main
+SCRIPT
+}
+
+@test "a clean, pushed workspace has nothing to rescue" {
+  workspace_with_remote
+  run bash "$BATS_TEST_TMPDIR/run-rescue"
+  [ "$status" -eq 0 ]
+  [ ! -e "$BATS_TEST_TMPDIR/pushed" ]
+}
+
+@test "uncommitted work without a credential is told, not lost" {
+  workspace_with_remote
+  echo two >"$MAYFLY_ROOT/workspaces/repo/new"
+  run bash "$BATS_TEST_TMPDIR/run-rescue"
+  [ "$status" -eq 75 ]
+}
+
+@test "changes, branches and stashes are pushed to rescue branches of repo_url, and the workspace stays as it is" {
+  workspace_with_remote
+  local ws=$MAYFLY_ROOT/workspaces/repo before
+  printf token >"$MAYFLY_ROOT/run/mayfly/git/token"
+  git -C "$ws" remote set-url origin https://evil.example/x
+  echo stashed >"$ws/file" && git -C "$ws" stash -q
+  git -C "$ws" switch -qc side && echo side >"$ws/side" && git -C "$ws" add -A && git -C "$ws" commit -qm side
+  echo staged >"$ws/file" && git -C "$ws" add file && echo untracked >"$ws/new"
+  before=$(git -C "$ws" status --porcelain)
+  run bash "$BATS_TEST_TMPDIR/run-rescue"
+  echo "$output"
+  [ "$status" -eq 0 ]
+  grep -qx https://git.example/o/repo "$BATS_TEST_TMPDIR/pushed"
+  ! grep -q evil "$BATS_TEST_TMPDIR/pushed"
+  grep -qE '^[0-9a-f]{40}:refs/heads/mayfly/rescue-[0-9]{8}-[0-9]{6}$' "$BATS_TEST_TMPDIR/pushed"
+  grep -qE '^refs/heads/side:refs/heads/mayfly/rescue-[0-9-]+-side$' "$BATS_TEST_TMPDIR/pushed"
+  grep -qE '^refs/stash:refs/heads/mayfly/rescue-[0-9-]+-stash$' "$BATS_TEST_TMPDIR/pushed"
+  commit=$(grep -oE '^[0-9a-f]{40}' "$BATS_TEST_TMPDIR/pushed")
+  [ "$(git -C "$ws" show "$commit:file")" = staged ]
+  [ "$(git -C "$ws" show "$commit:new")" = untracked ]
+  [ "$(git -C "$ws" status --porcelain)" = "$before" ]
+}
+
+@test "a hostile git configuration starts nothing" {
+  workspace_with_remote
+  local ws=$MAYFLY_ROOT/workspaces/repo
+  printf '#!/bin/sh\ntouch %s/pwned\n' "$BATS_TEST_TMPDIR" >"$BATS_TEST_TMPDIR/evil"
+  chmod +x "$BATS_TEST_TMPDIR/evil"
+  git -C "$ws" config core.fsmonitor "$BATS_TEST_TMPDIR/evil"
+  mkdir -p "$ws/.git/hooks" && cp "$BATS_TEST_TMPDIR/evil" "$ws/.git/hooks/post-index-change"
+  echo two >"$ws/new"
+  run bash "$BATS_TEST_TMPDIR/run-rescue"
+  [ ! -e "$BATS_TEST_TMPDIR/pwned" ]
+}
+
+@test "a push that fails and a git that breaks are failures" {
+  workspace_with_remote
+  printf token >"$MAYFLY_ROOT/run/mayfly/git/token"
+  echo two >"$MAYFLY_ROOT/workspaces/repo/new"
+  PUSH_STATUS=1 run bash "$BATS_TEST_TMPDIR/run-rescue"
+  [ "$status" -eq 1 ]
+  echo rubbish >"$MAYFLY_ROOT/workspaces/repo/.git/index"
+  rm -f "$BATS_TEST_TMPDIR/pushed"
+  run bash "$BATS_TEST_TMPDIR/run-rescue"
+  [ "$status" -ne 0 ]
+  [ "$status" -ne 75 ]
+  [ ! -e "$BATS_TEST_TMPDIR/pushed" ]
+}

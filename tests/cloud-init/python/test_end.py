@@ -1,0 +1,121 @@
+"""The end: in which order, with which second way, and never a success that was none."""
+import subprocess
+import unittest
+from unittest import mock
+
+from support import MACHINE, Machine
+
+
+class Ends(Machine):
+    def setUp(self):
+        super().setUp()
+        self.time = 0.0
+        self.said = []
+        for patch in (mock.patch.object(self.worker, "send", lambda *args, **more: self.said.append(args[0]["phase"])),
+                      mock.patch.object(self.end, "rescue", lambda: None)):
+            patch.start()
+            self.addCleanup(patch.stop)
+        self.put("var/lib/mayfly/instance-id", "4711\n")
+
+    def run_end(self, machine, why="idle"):
+        def sleep(seconds):
+            self.time += seconds
+        return self.end.end(machine, why, sleep=sleep, clock=lambda: self.time)
+
+    def provider(self, *statuses):
+        """Answers of the provider in turn, the last one for ever; records every call."""
+        calls, left = [], list(statuses)
+
+        def request(method, url, token, body=None, timeout=20):
+            calls.append((method, url, token))
+            return (left.pop(0) if len(left) > 1 else left[0]), {}, {}
+        patch = mock.patch.object(self.common, "request", request)
+        patch.start()
+        self.addCleanup(patch.stop)
+        return calls
+
+    def test_the_worker_is_the_way_without_a_credential(self):
+        url, calls = self.serve(lambda *_: (200, {"deleted": True}))
+        self.run_end(self.common.vm())
+        self.assertEqual({(method, path) for method, path, *_ in calls}, {("DELETE", "/vm")})
+        self.assertTrue(all(headers["Authorization"] == "Bearer " + MACHINE["capability"] for _, _, headers, _ in calls))
+        self.assertEqual(self.said, ["stopping"])
+
+    def test_a_refusal_is_repeated_with_growing_pauses_and_never_success(self):
+        pauses = []
+        url, calls = self.serve(lambda *_: (503, {"code": "provider_unavailable"}))
+        self.end.end(self.common.vm(), "idle", sleep=lambda s: (pauses.append(s), setattr(self, "time", self.time + s)), clock=lambda: self.time)
+        self.assertEqual(pauses[:4], [10, 20, 40, 80])
+        self.assertEqual(max(pauses), self.end.LONGEST_PAUSE_SECS)
+        self.assertEqual(len(calls), len(pauses) + 1)
+        self.assertLess(sum(pauses), self.end.ROUND_SECS)
+
+    def test_only_deleted_true_counts_as_accepted(self):
+        for status, body, accepted in ((200, {"deleted": True}, True), (200, {}, False), (200, {"deleted": "yes"}, False),
+                                       (404, {"code": "vm_not_found"}, False), (401, {}, False), (502, {}, False)):
+            self.serve(lambda *_, answer=(status, body): answer)
+            self.assertEqual(self.end.by_worker({})[0], accepted, (status, body))
+
+    def test_a_dead_network_is_a_refusal(self):
+        self.put("etc/mayfly/vm.json", '{"worker": "http://127.0.0.1:9", "capability": "c"}')
+        self.assertFalse(self.end.by_worker({})[0])
+
+    def test_with_a_credential_the_provider_comes_first(self):
+        self.put("etc/mayfly/secrets/provider_credential", "vm-credential")
+        calls = self.provider(204)
+        self.assertEqual(self.end.by_provider(MACHINE)[0], True)
+        self.assertEqual(calls, [("DELETE", "https://api.hetzner.cloud/v1/servers/4711", "vm-credential")])
+        self.assertEqual([way.__name__ for way in self.end.ways(MACHINE)], ["by_provider", "by_worker"])
+
+    def test_when_the_provider_refuses_the_worker_is_asked_at_once(self):
+        self.put("etc/mayfly/secrets/provider_credential", "vm-credential")
+        calls = self.provider(403)
+        self.run_end(MACHINE)
+        self.assertEqual(calls[0][1].partition("/v1")[0], "https://api.hetzner.cloud")
+        self.assertEqual(calls[1][1], "/vm")
+
+    def test_a_way_that_was_accepted_and_left_us_alive_is_not_believed_twice(self):
+        self.put("etc/mayfly/secrets/provider_credential", "vm-credential")
+        calls = self.provider(404)
+        self.run_end(MACHINE)
+        self.assertEqual([url.rpartition("/")[2] for _, url, _ in calls[:3]], ["4711", "vm", "4711"])
+
+    def test_an_instance_id_that_is_no_number_goes_into_no_url(self):
+        self.put("etc/mayfly/secrets/provider_credential", "vm-credential")
+        self.put("var/lib/mayfly/instance-id", "../1\n")
+        calls = self.provider(204)
+        self.assertFalse(self.end.by_provider(MACHINE)[0])
+        self.assertEqual(calls, [])
+
+    def test_plain_shutdown_where_the_provider_terminates_on_it_and_the_worker_after(self):
+        machine = {**MACHINE, "self_delete": "shutdown"}
+        self.assertEqual([way.__name__ for way in self.end.ways(machine)], ["by_shutdown", "by_worker"])
+        with mock.patch.object(self.end.subprocess, "run", return_value=subprocess.CompletedProcess([], 1, "", "no")):
+            self.assertFalse(self.end.by_shutdown(machine)[0])
+
+    def test_unsaved_work_waits_for_the_expiry_and_only_for_it(self):
+        url, calls = self.serve(lambda *_: (200, {"deleted": True}))
+        with mock.patch.object(self.end, "rescue", lambda: "unpushed work could not be pushed"):
+            self.assertIn("unpushed", self.run_end(self.common.vm(), "idle"))
+            self.assertEqual(calls, [])
+            self.run_end(self.common.vm(), "expired")
+        self.assertTrue(calls)
+
+
+class Rescues(Machine):
+    def test_what_the_rescue_says_decides(self):
+        self.put("etc/mayfly/values/repo_name", "repo")
+        self.put("workspaces/repo/.git/HEAD", "")
+        for status, stays in ((0, False), (75, True), (1, True), (128, True)):
+            done = subprocess.CompletedProcess([], status, "", "")
+            with mock.patch.object(self.end.subprocess, "run", return_value=done):
+                self.assertEqual(self.end.rescue() is not None, stays, status)
+        with mock.patch.object(self.end.subprocess, "run", side_effect=subprocess.TimeoutExpired("rescue", 1)):
+            self.assertIsNotNone(self.end.rescue())
+
+    def test_without_a_clone_there_is_nothing_to_rescue(self):
+        self.assertIsNone(self.end.rescue())
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,218 @@
+"""The smaller Python parts: values, the Worker's client, what the container gets, devcontainer rules, rules and Caddyfile."""
+import base64
+import io
+import json
+import os
+import stat
+import tarfile
+import unittest
+from unittest import mock
+
+from support import MACHINE, Machine
+
+
+def archive(files):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for name, (text, mode) in files.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(text), mode
+            tar.addfile(info, io.BytesIO(text.encode()))
+    return base64.b64encode(packed.getvalue()).decode()
+
+
+class Values(Machine):
+    def test_hosts_and_folders_of_repository_urls(self):
+        for url, expected in {
+            "https://github.com/o/r": ("github.com", "r"), "https://github.com/o/r.git": ("github.com", "r"),
+            "https://user@Git.Example:8443/a/b/c.git/": ("git.example:8443", "c"), "git@github.com:o/r.git": ("github.com", "r"),
+            "ssh://git@host.example:22/o/r": ("host.example:22", "r"),
+            "https://h.example/..": ("h.example", "workspace"), "https://h.example/o/-rf": ("h.example", "rf"),
+            "https://[2001:db8::1]/o/r": ("[2001:db8::1]", "r"),
+        }.items():
+            self.assertEqual(self.setup.repo_parts(url), expected, url)
+        _, folder = self.setup.repo_parts("https://h.example/o/$(reboot)")
+        self.assertRegex(folder, r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+
+    def test_other_schemes_are_refused(self):
+        for url in ("file:///etc", "http://h.example/o/r", "ext::sh -c id", "git://h.example/r", "https:///r", "https://a b/r"):
+            with self.assertRaises(ValueError, msg=url):
+                self.setup.repo_parts(url)
+
+    def test_a_value_per_file_root_only(self):
+        with mock.patch.object(self.setup, "addresses", return_value=["203.0.113.7"]):
+            self.setup.main()
+        self.assertEqual(self.get("etc/mayfly/values/idle_minutes"), "30")
+        self.assertEqual(self.get("etc/mayfly/values/trust_repo"), "false")
+        self.assertEqual(self.get("etc/mayfly/values/repo_name"), "repo")
+        self.assertEqual(self.get("etc/mayfly/values/addresses"), "203.0.113.7")
+        for name in os.listdir(f"{self.root}/etc/mayfly/values"):
+            self.assertEqual(stat.S_IMODE(os.stat(f"{self.root}/etc/mayfly/values/{name}").st_mode), 0o600, name)
+
+    def test_a_vm_json_that_breaks_its_promises_stops_the_set_up(self):
+        for change in ({"v": 2}, {"idle_minutes": "30"}, {"trust_repo": "no"}, {"allow_from": ["everywhere"]},
+                       {"web_ui": "../../x"}, {"domain": "a b"}, {"expires": True}):
+            self.put("etc/mayfly/vm.json", json.dumps({**MACHINE, **change}))
+            with self.assertRaises(SystemExit, msg=change):
+                self.setup.main()
+
+
+class Client(Machine):
+    ANSWER = {"password": "pa55word", "link_key": "a2V5", "git_token": "ghp_secret", "anthropic_api_key": "sk-ant-secret",
+              "claude_code_oauth_token": "", "env": {"DB": "postgres-secret"}, "provider_credential": ""}
+
+    def test_the_exchange_makes_root_only_files_and_unpacks_the_scripts(self):
+        scripts = archive({"boot": ("#!/bin/sh\n", 0o755), "ui/cloudcli": ("x", 0o755)})
+        _, calls = self.serve(lambda *_: (200, {**self.ANSWER, "workspace": scripts}))
+        self.assertEqual(self.worker.boot(), 0)
+        self.assertEqual(self.get("etc/mayfly/secrets/password"), "pa55word")
+        self.assertTrue(os.access(f"{self.root}/opt/mayfly/workspace/boot", os.X_OK))
+        for name in os.listdir(f"{self.root}/etc/mayfly/secrets"):
+            self.assertEqual(stat.S_IMODE(os.stat(f"{self.root}/etc/mayfly/secrets/{name}").st_mode), 0o600, name)
+        self.assertEqual(self.worker.boot(), 0)
+        self.assertEqual(len(calls), 1, "a reboot asks for nothing")
+
+    def test_the_exchange_is_retried_until_it_works(self):
+        answers = [(503, {}), (403, {"code": "boot_closed"}), (200, {**self.ANSWER, "workspace": archive({"boot": ("", 0o755)})})]
+        self.serve(lambda *_: answers.pop(0))
+        with mock.patch.object(self.worker.time, "sleep"):
+            self.assertEqual(self.worker.boot(), 0)
+
+    def test_an_archive_that_leaves_its_folder_is_refused(self):
+        self.serve(lambda *_: (200, {**self.ANSWER, "workspace": archive({"../../../evil": ("x", 0o755)})}))
+        clock = iter(range(0, 10_000, 200))
+        with mock.patch.object(self.worker.time, "sleep"), mock.patch.object(self.worker.time, "monotonic", lambda: next(clock)):
+            self.assertEqual(self.worker.boot(), 1)
+        self.assertFalse(os.path.exists(f"{self.root}/evil"))
+        self.assertFalse(os.path.exists(f"{self.root}/etc/mayfly/secrets/password"))
+
+    def test_no_secret_leaves_in_a_log(self):
+        self.put("etc/mayfly/secrets/git_token", "ghp_secret")
+        self.put("etc/mayfly/secrets/env.json", json.dumps({"DB": "postgres-secret"}))
+        log = self.put("var/log/mayfly/clone.log", f"https://x:ghp_secret@h postgres-secret {MACHINE['capability']} fine")
+        self.assertEqual(self.worker.tail(log), "https://x:[secret]@h [secret] [secret] fine")
+
+    def test_the_tail_is_masked_before_it_is_cut(self):
+        self.put("etc/mayfly/secrets/git_token", "ghp_0123456789")
+        log = self.put("var/log/mayfly/clone.log", "ghp_0123456789" + "x" * (self.worker.LOG_TAIL_BYTES - 5))
+        self.assertNotIn("6789", self.worker.tail(log))
+
+    def test_a_failure_carries_phase_code_seconds_and_log(self):
+        self.put("run/mayfly/seconds/docker", "12\n")
+        log = self.put("var/log/mayfly/clone.log", "fatal: no")
+        self.assertEqual(self.worker.body("failed", "clone", "auth_failed", log),
+                         {"phase": "failed", "seconds": {"docker": 12}, "reason": {"phase": "clone", "code": "auth_failed"},
+                          "log_tail": "fatal: no"})
+
+    def test_a_report_that_nobody_took_is_kept_and_sent_again(self):
+        answers = [(503, {}), (200, {})]
+        _, calls = self.serve(lambda *_: answers.pop(0))
+        self.assertFalse(self.worker.send({"phase": "failed", "seconds": {}}, tries=1))
+        self.worker.resend()
+        self.worker.resend()
+        self.assertEqual([body["phase"] for *_, body in calls], ["failed", "failed"])
+
+    def test_the_capability_does_not_follow_a_redirect(self):
+        _, elsewhere = self.serve(lambda *_: (200, {}))
+        target = self.common.vm()["worker"]
+        self.serve(lambda *_: (302, {}, {"Location": target + "/stolen"}))
+        self.assertEqual(self.common.worker("POST", "/vm/progress", {})[0], 302)
+        self.assertEqual(elsewhere, [])
+
+
+class Share(Machine):
+    def test_what_the_container_gets(self):
+        self.put("etc/mayfly/values/repo_host", "github.com")
+        self.put("etc/mayfly/values/repo_name", "repo")
+        self.put("etc/mayfly/secrets/password", "pa55word")
+        self.put("etc/mayfly/secrets/provider_credential", "whole-project")
+        self.put("etc/mayfly/secrets/git_token", "ghp_secret")
+        self.put("etc/mayfly/secrets/anthropic_api_key", "sk-ant-0123456789abcdefghij")
+        self.put("etc/mayfly/secrets/env.json", json.dumps({"A": "it's $(id) `x`\nnext", "bad name;id": "x"}))
+        os.makedirs(f"{self.root}/home/dev")
+        self.share.main()
+        found = ""
+        for folder, _, names in os.walk(f"{self.root}/run/mayfly/agent"):
+            found += "".join(self.common.read(f"{folder}/{name}") for name in names)
+        self.assertNotIn("whole-project", found)
+        self.assertNotIn("pa55word", found)
+        self.assertNotIn(MACHINE["capability"], found)
+        self.assertNotIn("bad name", found)
+        got = os.popen(f". {self.root}/run/mayfly/agent/share/env.sh; printf %s \"$A|$ANTHROPIC_API_KEY|$GIT_CONFIG_KEY_0\"").read()
+        self.assertEqual(got, "it's $(id) `x`\nnext|sk-ant-0123456789abcdefghij|credential.https://github.com.helper")
+        hidden = json.loads(self.get("run/mayfly/agent/env.json"))
+        self.assertEqual(hidden["GH_TOKEN"], "ghp_secret")
+        self.assertNotIn("GIT_CONFIG_COUNT", hidden, "the CLI would hide every 1 in its log")
+        claude = json.loads(self.get("home/dev/.claude/.claude.json"))
+        self.assertTrue(claude["hasCompletedOnboarding"])
+        self.assertTrue(claude["projects"][f"{self.root}/workspaces/repo"]["hasTrustDialogAccepted"])
+        self.assertIn("Notification", json.loads(self.get("home/dev/.claude/settings.json"))["hooks"])
+
+    def test_a_users_settings_survive_a_reboot(self):
+        self.put("etc/mayfly/secrets/password", "pa55word")
+        self.put("home/dev/.claude/settings.json", '{"mine": 1}')
+        self.share.main()
+        self.assertEqual(self.get("home/dev/.claude/settings.json"), '{"mine": 1}')
+
+
+class Devcontainers(Machine):
+    def test_the_three_places_in_order(self):
+        folder = f"{self.root}/workspaces/repo"
+        os.makedirs(folder)
+        self.assertEqual(self.devcontainer.choose(folder), "")
+        self.put("workspaces/repo/.devcontainer/b/devcontainer.json", "{}")
+        self.put("workspaces/repo/.devcontainer/a/devcontainer.json", "{}")
+        self.assertEqual(self.devcontainer.choose(folder), f"{folder}/.devcontainer/a/devcontainer.json")
+        self.put("workspaces/repo/.devcontainer.json", "{}")
+        self.assertEqual(self.devcontainer.choose(folder), f"{folder}/.devcontainer.json")
+        self.put("workspaces/repo/.devcontainer/devcontainer.json", "{}")
+        self.assertEqual(self.devcontainer.choose(folder), f"{folder}/.devcontainer/devcontainer.json")
+
+    def test_comments_and_trailing_commas(self):
+        text = '{ // a comment\n "image": "x//y", /* and\n more */ "list": [1, 2, ], "s": "a /* b */, }", }'
+        self.assertEqual(self.devcontainer.from_jsonc(text), {"image": "x//y", "list": [1, 2], "s": "a /* b */, }"})
+
+    def test_what_reaches_for_the_host(self):
+        for config, found in (
+            ({"image": "x", "features": {}, "postCreateCommand": "make"}, []),
+            ({"image": "x", "privileged": False, "capAdd": [], "mounts": ["source=v,target=/v,type=volume"]}, []),
+            ({"image": "x", "privileged": True}, ["privileged"]),
+            ({"initializeCommand": "id"}, ["initializeCommand"]),
+            ({"runArgs": ["--pid=host"]}, ["runArgs"]),
+            ({"mounts": ["source=/,target=/host,type=bind"]}, ["mounts"]),
+            ({"mounts": [{"type": "bind", "source": "/", "target": "/h"}]}, ["mounts"]),
+            ({"mounts": ["source=/etc,target=/v,type=volume"]}, ["mounts"]),
+            ({"dockerComposeFile": "c.yml"}, ["dockerComposeFile"]),
+            ({"workspaceMount": "source=/,target=/w,type=bind"}, ["workspaceMount"]),
+            ({"build": {"dockerfile": "D", "options": ["--network=host"]}}, ["build.options"]),
+            ({"containerEnv": {"K": "${localEnv:HOME}"}}, ["localEnv"]),
+            ({"somethingNew": 1}, ["somethingNew"]),
+        ):
+            self.assertEqual(self.devcontainer.reaches(config), found, config)
+
+    def test_what_an_images_metadata_asks_for_counts_too(self):
+        self.assertEqual(self.devcontainer.metadata('[{"remoteUser": "dev"}, {"id": "f", "privileged": true}]'), ["privileged"])
+        self.assertEqual(self.devcontainer.metadata(""), [])
+
+
+class Rendering(Machine):
+    def test_nobody_listed_means_everybody_and_a_list_means_nobody_else(self):
+        self.assertIn("chain visitors {\n\t\taccept\n\t}", self.firewall.render([], "", 1000, 900))
+        rules = self.firewall.render(["198.51.100.0/24", "2001:db8::/32"], "nameserver 10.0.0.2\nnameserver bad\n", 1000, 900)
+        self.assertIn("elements = { 198.51.100.0/24 };", rules)
+        self.assertIn("elements = { 2001:db8::/32 };", rules)
+        self.assertIn("ip6 saddr @allow6 accept\n\t\tdrop", rules)
+        self.assertIn("ip daddr 10.0.0.2 meta l4proto { tcp, udp } th dport 53 accept", rules)
+        self.assertNotIn("bad", rules)
+
+    def test_own_domain_comes_first_and_the_address_stays(self):
+        text = self.caddyfile.render(["w.example.com", "203.0.113.7"], "redir * /x")
+        self.assertIn("https://w.example.com, https://203.0.113.7 {", text)
+        self.assertIn("default_sni w.example.com", text)
+        self.assertIn("profile shortlived", text)
+        self.assertNotIn("issuer acme", self.caddyfile.render(["203.0.113.7"], "", self_signed=True))
+        self.assertIn("https://[2001:db8::1] {", self.caddyfile.render(["2001:db8::1"], ""))
+
+
+if __name__ == "__main__":
+    unittest.main()
