@@ -441,4 +441,3 @@ export function apiAddress(typed, origin) {
   if (url.username || url.password) return { ok: false, reason: 'Leave user name and password out of the address.' };
   return { ok: true, url: url.origin + url.pathname.replace(/\/+$/, '') };
 }
-

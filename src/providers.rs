@@ -35,6 +35,8 @@ pub struct Offer {
     pub disk_gb: f64,
     /// Server and public IPv4 address together.
     pub price: Price,
+    /// What the provider bills for a month at the most, millionths; it charges by the hour up to this.
+    pub micros_per_month: u64,
 }
 
 /// A place that a provider offers.

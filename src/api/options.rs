@@ -12,8 +12,6 @@ use crate::model::Size;
 use crate::providers::{Catalogue, Offer, Provider, side_by_side};
 use crate::workspace::{Image, Profile, WebUi};
 
-/// Hours of a month where something runs all the time: 365.25 days × 24 / 12, rounded up to what providers bill.
-const HOURS_PER_MONTH: u64 = 730;
 /// Offers shown per size.
 const MAX_OFFERS: usize = 12;
 
@@ -183,7 +181,8 @@ fn provider_body(provider: &Provider, catalogue: Catalogue) -> ProviderBody {
 /// The cheapest offer stands for the size; `None` where nothing can be ordered.
 fn size_body(size: Size, ranked: &[&Offer]) -> Option<SizeBody> {
     let best = ranked.first()?;
-    let month = |hours: u64| money(best.price.micros_per_hour * hours);
+    let month =
+        |hours: u64| money(best.price.micros_per_hour.saturating_mul(hours).min(best.micros_per_month));
     let offer = |it: &&Offer| OfferBody {
         server_type: it.server_type.clone(),
         location: it.location.clone(),
@@ -202,7 +201,7 @@ fn size_body(size: Size, ranked: &[&Offer]) -> Option<SizeBody> {
         scenarios: ScenariosBody {
             hours_4_days_20: month(4 * 20),
             hours_8_days_20: month(8 * 20),
-            always_on: month(HOURS_PER_MONTH),
+            always_on: money(best.micros_per_month),
         },
         offers: ranked.iter().take(MAX_OFFERS).map(offer).collect(),
     })

@@ -75,8 +75,7 @@ impl Part {
             self.json.push(b',');
         }
         self.count += 1;
-        // Writing into a Vec cannot fail.
-        let _ = serde_json::to_writer(&mut self.json, &VmBody::new(ready, vm, now_secs));
+        VmBody::new(ready, vm, now_secs).write(&mut self.json);
         if let (Some(cost), Some(price)) = (Cost::of(vm, now_secs), vm.labels.price) {
             self.add(cost, price.currency);
         }

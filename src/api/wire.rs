@@ -2,13 +2,15 @@
 //! Deciding what goes in is the handlers' business.
 
 use serde::Serialize;
-use serde::ser::{SerializeSeq as _, Serializer};
+use serde::ser::{Error as _, Serializer};
+use serde_json::value::RawValue;
 
 use crate::Ready;
-use crate::encoding::{from_base32, rfc3339};
+use crate::encoding::from_base32;
 use crate::http::Reply;
+use crate::json::{Writer, member};
 use crate::labels::{Reason, Timing, Verdict};
-use crate::model::{Phase, Vm, VmState, expires_secs};
+use crate::model::{Phase, Size, Vm, VmState, expires_secs};
 use crate::providers::Attempt;
 
 /// A VM counts as alive for this long after its last heartbeat, seconds: heartbeats are written to the labels every ten
@@ -32,97 +34,6 @@ pub(super) fn money(micros: u64) -> f64 {
     micros as f64 / 1_000_000.0
 }
 
-#[derive(Serialize)]
-pub(super) struct VmBody<'a> {
-    id: String,
-    name: &'a str,
-    provider: &'static str,
-    location: &'a str,
-    server_type: &'a str,
-    size: Option<&'static str>,
-    profile: Option<&'a str>,
-    web_ui: Option<&'a str>,
-    repo_url: Option<String>,
-    branch: Option<String>,
-    owner: &'a str,
-    state: &'static str,
-    phase: &'static str,
-    services_ready: bool,
-    attention: Option<&'a str>,
-    created_at: String,
-    age_seconds: u64,
-    ipv4: Option<&'a str>,
-    ipv6: Option<&'a str>,
-    cost: Option<CostBody<'a>>,
-    idle: Option<IdleBody<'a>>,
-    expires_at: Option<String>,
-    last_seen_at: Option<String>,
-    boot: BootBody<'a>,
-    urls: Urls,
-    ssh: Option<SshBody>,
-}
-
-#[derive(Serialize)]
-struct CostBody<'a> {
-    currency: &'a str,
-    per_hour: f64,
-    so_far: f64,
-    until_expiry: f64,
-}
-
-#[derive(Serialize)]
-struct IdleBody<'a> {
-    limit_minutes: u32,
-    active_at: String,
-    deadline: String,
-    verdict: VerdictBody<'a>,
-}
-
-struct VerdictBody<'a>(&'a str);
-
-#[derive(Serialize)]
-struct SignalBody {
-    signal: &'static str,
-    age_minutes: u16,
-}
-
-#[derive(Serialize)]
-struct BootBody<'a> {
-    phases: PhasesBody<'a>,
-    reason: Option<ReasonBody>,
-}
-
-struct PhasesBody<'a>(&'a str);
-
-#[derive(Serialize)]
-struct PhaseBody {
-    phase: &'static str,
-    seconds: u32,
-}
-
-#[derive(Serialize)]
-struct ReasonBody {
-    phase: &'static str,
-    code: &'static str,
-    detail: &'static str,
-}
-
-#[derive(Serialize)]
-struct Urls {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    web_ui: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    terminal: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<String>,
-}
-
-#[derive(Serialize)]
-struct SshBody {
-    command: String,
-    host_key: Option<String>,
-}
-
 /// What an attempt looked like from outside.
 #[derive(Serialize)]
 pub(super) struct AttemptBody<'a> {
@@ -134,26 +45,6 @@ pub(super) struct AttemptBody<'a> {
 impl<'a> From<&'a Attempt> for AttemptBody<'a> {
     fn from(it: &'a Attempt) -> Self {
         Self { server_type: &it.server_type, location: &it.location, outcome: it.outcome }
-    }
-}
-
-impl Serialize for VerdictBody<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut seq = serializer.serialize_seq(None)?;
-        for (signal, age_minutes) in Verdict::unpack(self.0).iter() {
-            seq.serialize_element(&SignalBody { signal: signal.as_str(), age_minutes })?;
-        }
-        seq.end()
-    }
-}
-
-impl Serialize for PhasesBody<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut seq = serializer.serialize_seq(None)?;
-        for (phase, seconds) in Timing::unpack(self.0).iter() {
-            seq.serialize_element(&PhaseBody { phase: phase.as_str(), seconds })?;
-        }
-        seq.end()
     }
 }
 
@@ -189,64 +80,136 @@ pub(super) fn vm_origin(ready: &Ready, vm: &Vm<'_>) -> Option<String> {
     })
 }
 
+/// A VM in our answers. Its JSON is written by hand: a list of hundreds is what a page asks for every few seconds.
+pub(super) struct VmBody<'a> {
+    ready: &'a Ready,
+    vm: &'a Vm<'a>,
+    now_secs: u64,
+}
+
+impl Serialize for VmBody<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut json = Vec::new();
+        self.write(&mut json);
+        let json = String::from_utf8(json).map_err(S::Error::custom)?;
+        RawValue::from_string(json).map_err(S::Error::custom)?.serialize(serializer)
+    }
+}
+
 impl<'a> VmBody<'a> {
-    pub(super) fn new(ready: &Ready, vm: &'a Vm<'_>, now_secs: u64) -> Self {
+    pub(super) fn new(ready: &'a Ready, vm: &'a Vm<'_>, now_secs: u64) -> Self {
+        Self { ready, vm, now_secs }
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let Self { ready, vm, now_secs } = *self;
         let labels = &vm.labels;
         let fresh = labels.seen_secs.is_some_and(|it| now_secs.saturating_sub(it) <= FRESH_SECS);
-        let origin = vm_origin(ready, vm);
-        let url = |path: &str| origin.as_ref().map(|it| format!("{it}{path}"));
-        let active_secs = labels.active_secs.unwrap_or(vm.created_secs);
-        Self {
-            id: vm.id.to_string(),
-            name: &vm.name,
-            provider: vm.id.provider.as_str(),
-            location: &vm.location,
-            server_type: &vm.server_type,
-            size: labels.size.map(crate::model::Size::as_str),
-            profile: given(&labels.profile),
-            web_ui: given(&labels.ui),
-            repo_url: labels.repo.unpack(),
-            branch: labels.branch.unpack(),
-            owner: &labels.owner,
-            state: vm.state.as_str(),
-            phase: labels.phase.as_str(),
-            services_ready: labels.phase == Phase::Ready && fresh && vm.state == VmState::Running,
-            attention: given(&labels.attention),
-            created_at: rfc3339(vm.created_secs),
-            age_seconds: now_secs.saturating_sub(vm.created_secs),
-            ipv4: vm.ipv4.as_deref(),
-            ipv6: vm.ipv6.as_deref(),
-            cost: Cost::of(vm, now_secs).and_then(|it| {
-                Some(CostBody {
-                    currency: labels.price.as_ref()?.currency.as_str(),
-                    per_hour: money(it.per_hour),
-                    so_far: money(it.so_far),
-                    until_expiry: money(it.until_expiry),
-                })
-            }),
-            idle: labels.idle_minutes.map(|limit_minutes| IdleBody {
-                limit_minutes,
-                active_at: rfc3339(active_secs),
-                deadline: rfc3339(active_secs.saturating_add(u64::from(limit_minutes) * 60)),
-                verdict: VerdictBody(&labels.why),
-            }),
-            expires_at: Some(rfc3339(expires_secs(vm))),
-            last_seen_at: labels.seen_secs.map(rfc3339),
-            boot: BootBody {
-                phases: PhasesBody(&labels.timing),
-                reason: Reason::unpack(&labels.reason).map(|it| ReasonBody {
-                    phase: it.phase.as_str(),
-                    code: it.code,
-                    detail: it.detail(),
-                }),
-            },
-            urls: Urls { web_ui: url("/"), terminal: url("/terminal/"), status: url("/_mayfly/status") },
-            ssh: vm
-                .ipv4
-                .as_deref()
-                .map(|it| SshBody { command: format!("ssh root@{it}"), host_key: host_key(&labels.hostkey) }),
-        }
+        let services_ready = labels.phase == Phase::Ready && fresh && vm.state == VmState::Running;
+        let out = &mut Writer(out);
+        out.raw("{\"id\":\"").part(vm.id.provider.as_str()).raw("-").part(&vm.id.native).raw("\"");
+        member!(out, "name").text(&vm.name);
+        member!(out, "provider").text(vm.id.provider.as_str());
+        member!(out, "location").text(&vm.location);
+        member!(out, "server_type").text(&vm.server_type);
+        member!(out, "size").text_or_null(labels.size.map(Size::as_str));
+        member!(out, "profile").text_or_null(given(&labels.profile));
+        member!(out, "web_ui").text_or_null(given(&labels.ui));
+        member!(out, "repo_url").text_or_null(labels.repo.unpack().as_deref());
+        member!(out, "branch").text_or_null(labels.branch.unpack().as_deref());
+        member!(out, "owner").text(&labels.owner);
+        member!(out, "state").text(vm.state.as_str());
+        member!(out, "phase").text(labels.phase.as_str());
+        member!(out, "services_ready").raw(if services_ready { "true" } else { "false" });
+        member!(out, "attention").text_or_null(given(&labels.attention));
+        member!(out, "created_at").time(vm.created_secs);
+        member!(out, "age_seconds").number(now_secs.saturating_sub(vm.created_secs));
+        member!(out, "ipv4").text_or_null(vm.ipv4.as_deref());
+        member!(out, "ipv6").text_or_null(vm.ipv6.as_deref());
+        member!(out, "cost");
+        write_cost(out, vm, now_secs);
+        member!(out, "idle");
+        write_idle(out, vm);
+        member!(out, "expires_at").time(expires_secs(vm));
+        member!(out, "last_seen_at");
+        match labels.seen_secs {
+            Some(secs) => out.time(secs),
+            None => out.raw("null"),
+        };
+        member!(out, "boot");
+        write_boot(out, vm);
+        member!(out, "urls");
+        write_urls(out, vm_origin(ready, vm).as_deref());
+        member!(out, "ssh");
+        write_ssh(out, vm);
+        out.raw("}");
     }
+}
+
+fn write_cost(out: &mut Writer<'_>, vm: &Vm<'_>, now_secs: u64) {
+    let (Some(cost), Some(price)) = (Cost::of(vm, now_secs), vm.labels.price) else {
+        out.raw("null");
+        return;
+    };
+    out.raw("{\"currency\":").text(price.currency.as_str());
+    member!(out, "per_hour").number(money(cost.per_hour));
+    member!(out, "so_far").number(money(cost.so_far));
+    member!(out, "until_expiry").number(money(cost.until_expiry)).raw("}");
+}
+
+fn write_idle(out: &mut Writer<'_>, vm: &Vm<'_>) {
+    let Some(limit_minutes) = vm.labels.idle_minutes else {
+        out.raw("null");
+        return;
+    };
+    let active_secs = vm.labels.active_secs.unwrap_or(vm.created_secs);
+    out.raw("{\"limit_minutes\":").number(limit_minutes);
+    member!(out, "active_at").time(active_secs);
+    member!(out, "deadline").time(active_secs.saturating_add(u64::from(limit_minutes) * 60));
+    member!(out, "verdict").raw("[");
+    for (at, (signal, age_minutes)) in Verdict::unpack(&vm.labels.why).iter().enumerate() {
+        out.raw(if at > 0 { "," } else { "" }).raw("{\"signal\":").text(signal.as_str());
+        member!(out, "age_minutes").number(age_minutes).raw("}");
+    }
+    out.raw("]}");
+}
+
+fn write_boot(out: &mut Writer<'_>, vm: &Vm<'_>) {
+    out.raw("{\"phases\":[");
+    for (at, (phase, seconds)) in Timing::unpack(&vm.labels.timing).iter().enumerate() {
+        out.raw(if at > 0 { "," } else { "" }).raw("{\"phase\":").text(phase.as_str());
+        member!(out, "seconds").number(seconds).raw("}");
+    }
+    out.raw("]");
+    member!(out, "reason");
+    match Reason::unpack(&vm.labels.reason) {
+        Some(reason) => {
+            out.raw("{\"phase\":").text(reason.phase.as_str());
+            member!(out, "code").text(reason.code);
+            member!(out, "detail").text(reason.detail()).raw("}");
+        }
+        None => _ = out.raw("null"),
+    }
+    out.raw("}");
+}
+
+fn write_urls(out: &mut Writer<'_>, origin: Option<&str>) {
+    let Some(origin) = origin else {
+        out.raw("{}");
+        return;
+    };
+    out.raw("{\"web_ui\":\"").part(origin).raw("/\"");
+    member!(out, "terminal").raw("\"").part(origin).raw("/terminal/\"");
+    member!(out, "status").raw("\"").part(origin).raw("/_mayfly/status\"}");
+}
+
+fn write_ssh(out: &mut Writer<'_>, vm: &Vm<'_>) {
+    let Some(ipv4) = &vm.ipv4 else {
+        out.raw("null");
+        return;
+    };
+    out.raw("{\"command\":\"ssh root@").part(ipv4).raw("\"");
+    member!(out, "host_key").text_or_null(host_key(&vm.labels.hostkey).as_deref()).raw("}");
 }
 
 fn given(text: &str) -> Option<&str> {
@@ -258,4 +221,114 @@ fn host_key(label: &str) -> Option<String> {
     use base64::Engine as _;
     let digest = from_base32(label).filter(|it| it.len() == 32)?;
     Some(format!("SHA256:{}", base64::engine::general_purpose::STANDARD_NO_PAD.encode(digest)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::App;
+    use crate::labels::VmLabels;
+    use crate::model::{ProviderName, VmId};
+
+    const NOW_SECS: u64 = 1_795_168_800;
+
+    fn app() -> App {
+        App::from_lookup(|key| match key {
+            "API_TOKEN" => Some("0123456789abcdef".into()),
+            "SIGNING_KEY" => Some(format!("k1:{}", "x".repeat(32))),
+            "HETZNER_TOKEN" => Some("t".into()),
+            _ => None,
+        })
+    }
+
+    fn shown(labels: &[(&str, &'static str)], ipv4: Option<&'static str>) -> Value {
+        let mut read = VmLabels::default();
+        labels.iter().for_each(|(key, value)| read.take(key, (*value).into()));
+        let vm = Vm {
+            id: VmId { provider: ProviderName::Hetzner, native: "4711".into() },
+            name: "mayfly-r-\"abcd".into(),
+            state: VmState::Running,
+            created_secs: NOW_SECS - 3601,
+            ipv4: ipv4.map(Into::into),
+            ipv6: ipv4.map(|_| "2001:db8::/64".into()),
+            location: "fsn1".into(),
+            server_type: "cx23".into(),
+            labels: read,
+        };
+        let app = app();
+        let body = VmBody::new(app.ready().expect("a configuration"), &vm, NOW_SECS);
+        let mut written = Vec::new();
+        body.write(&mut written);
+        let written: Value = serde_json::from_slice(&written).expect("JSON");
+        assert_eq!(serde_json::to_value(&body).expect("JSON"), written);
+        written
+    }
+
+    #[test]
+    fn everything_that_is_known_is_shown() {
+        let labels = [
+            ("mayfly-owner", "ann"),
+            ("mayfly-phase", "ready"),
+            ("mayfly-seen", "1795168790"),
+            ("mayfly-active", "1795168740"),
+            ("mayfly-idle", "30"),
+            ("mayfly-expires", "1795172400"),
+            ("mayfly-timing", "d12.c3"),
+            ("mayfly-reason", "ui.ui_down"),
+            ("mayfly-why", "a0.f12"),
+            ("mayfly-attention", "waiting"),
+            ("mayfly-price", "10472.EUR"),
+            ("mayfly-hostkey", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
+            ("mayfly-repo", "0github.com_so_sr0"),
+            ("mayfly-branch", "0_hmain0"),
+            ("mayfly-profile", "coding"),
+            ("mayfly-ui", "ttyd"),
+            ("mayfly-size", "small"),
+        ];
+        let expected = json!({
+            "id": "hetzner-4711", "name": "mayfly-r-\"abcd", "provider": "hetzner", "location": "fsn1",
+            "server_type": "cx23", "size": "small", "profile": "coding", "web_ui": "ttyd",
+            "repo_url": "https://github.com/o/r", "branch": "main", "owner": "ann", "state": "running",
+            "phase": "ready", "services_ready": true, "attention": "waiting",
+            "created_at": "2026-11-20T08:59:59Z", "age_seconds": 3601,
+            "ipv4": "203.0.113.7", "ipv6": "2001:db8::/64",
+            "cost": {"currency": "EUR", "per_hour": 0.010_472, "so_far": 0.020_944, "until_expiry": 0.031_416},
+            "idle": {"limit_minutes": 30, "active_at": "2026-11-20T09:59:00Z", "deadline": "2026-11-20T10:29:00Z",
+                "verdict": [{"signal": "agent", "age_minutes": 0}, {"signal": "files", "age_minutes": 12}]},
+            "expires_at": "2026-11-20T11:00:00Z", "last_seen_at": "2026-11-20T09:59:50Z",
+            "boot": {"phases": [{"phase": "docker", "seconds": 12}, {"phase": "clone", "seconds": 3}],
+                "reason": {"phase": "ui", "code": "ui_down", "detail": "the web UI did not come up; the terminal did"}},
+            "urls": {"web_ui": "https://203.0.113.7/", "terminal": "https://203.0.113.7/terminal/",
+                "status": "https://203.0.113.7/_mayfly/status"},
+            "ssh": {"command": "ssh root@203.0.113.7",
+                "host_key": "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
+        });
+        assert_eq!(shown(&labels, Some("203.0.113.7")), expected);
+    }
+
+    #[test]
+    fn what_is_not_known_is_null() {
+        let vm = shown(&[], None);
+        for name in [
+            "size",
+            "profile",
+            "web_ui",
+            "repo_url",
+            "branch",
+            "attention",
+            "ipv4",
+            "ipv6",
+            "cost",
+            "idle",
+            "ssh",
+        ] {
+            assert_eq!(vm[name], Value::Null, "{name}");
+        }
+        assert_eq!(vm["last_seen_at"], Value::Null);
+        assert_eq!(vm["boot"], json!({"phases": [], "reason": null}));
+        assert_eq!(vm["urls"], json!({}));
+        assert_eq!(vm["phase"], "booting");
+    }
 }

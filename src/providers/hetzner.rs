@@ -14,6 +14,7 @@ use super::{Error, ErrorKind, MAX_PAGES, RateBudget, send_once, send_repeatable,
 use crate::config::HetznerConfig;
 use crate::encoding::from_rfc3339;
 use crate::http::{Http, Method, PROVIDER_TIMEOUT_MS, Random, Request, Response};
+use crate::json;
 use crate::labels::{LabelChange, LabelSet, Selector};
 use crate::model::{ProviderName, Vm, VmId, VmState};
 use crate::secret::Secret;
@@ -193,7 +194,7 @@ struct ParsedServer {
 }
 
 fn parse<'a, T: serde::Deserialize<'a>>(response: &'a Response) -> Result<T, Error> {
-    serde_json::from_slice(&response.body).map_err(|_| {
+    json::from_slice(&response.body).map_err(|_| {
         Error::new(
             NAME,
             ErrorKind::Malformed,

@@ -216,7 +216,8 @@ fn list(kind: &str, items: impl Into<Value>) -> (u16, Value) {
 }
 
 fn price(location: &str, gross: &str) -> Value {
-    json!({ "location": location, "price_hourly": { "gross": gross } })
+    let monthly = format!("{:.4}", gross.parse::<f64>().expect("a price") * 600.0);
+    json!({ "location": location, "price_hourly": { "gross": gross }, "price_monthly": { "gross": monthly } })
 }
 
 fn server_types() -> Vec<Value> {

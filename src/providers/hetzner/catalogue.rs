@@ -1,7 +1,7 @@
 //! What Hetzner sells today: types, places and prices from the live API. No type is named here; choosing one is
 //! `Catalogue::rank`'s business.
 
-use super::schema::{Locations, PricingAnswer, ServerType, ServerTypes, TypeLocation};
+use super::schema::{Amount, Locations, PricingAnswer, ServerType, ServerTypes, TypeLocation, TypePrice};
 use super::{Error, ErrorKind, Hetzner, MAX_PAGES, NAME, PER_PAGE, parse};
 use crate::encoding::from_rfc3339;
 use crate::http::{Http, Random, Request};
@@ -42,15 +42,14 @@ impl Hetzner {
         for it in types.iter().filter(|it| it.architecture == "x86") {
             for place in it.locations.iter().filter(|place| can_be_ordered(place, now_secs)) {
                 // Without a price in a place the type is not sold there.
-                let Some(price) = it.prices.iter().find(|price| price.location == place.name) else {
+                let Some(server) = it.prices.iter().find(|price| price.location == place.name) else {
                     continue;
                 };
-                let server = parse_micros(&price.price_hourly.gross).ok_or_else(|| malformed("price"))?;
-                let address = match ipv4.iter().find(|price| price.location == place.name) {
-                    Some(price) => {
-                        parse_micros(&price.price_hourly.gross).ok_or_else(|| malformed("price"))?
-                    }
-                    None => 0,
+                let address = ipv4.iter().find(|price| price.location == place.name);
+                let sum = |amount: fn(&TypePrice) -> &Amount| {
+                    let parts =
+                        std::iter::once(server).chain(address).map(|it| parse_micros(&amount(it).gross));
+                    parts.sum::<Option<u64>>().ok_or_else(|| malformed("price"))
                 };
                 offers.push(Offer {
                     server_type: it.name.clone(),
@@ -58,7 +57,8 @@ impl Hetzner {
                     vcpu: whole(it.cores),
                     memory_gib: it.memory,
                     disk_gb: it.disk,
-                    price: Price { micros_per_hour: server + address, currency },
+                    price: Price { micros_per_hour: sum(|it| &it.price_hourly)?, currency },
+                    micros_per_month: sum(|it| &it.price_monthly)?,
                 });
             }
         }

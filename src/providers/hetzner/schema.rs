@@ -197,6 +197,7 @@ pub(super) struct ServerType {
 pub(super) struct TypePrice {
     pub location: String,
     pub price_hourly: Amount,
+    pub price_monthly: Amount,
 }
 
 #[derive(Deserialize)]
