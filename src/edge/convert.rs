@@ -1,0 +1,135 @@
+//! Cloudflare's `Request` to the core's [`Head`] and [`Body`], the core's [`Reply`] to a `Response`. It leaves every
+//! judgement to the core, and works on `web_sys` types: `worker`'s own copy all headers, and its `Url` is 170 KB.
+
+use std::cell::RefCell;
+
+use js_sys::{JSON, Reflect, Uint8Array};
+use mayfly::App;
+use mayfly::http::{Body, BodyError, Head, Reply};
+use mayfly::json::Writer;
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{ReadableStreamDefaultReader, Request, Response, ResponseInit};
+use worker::Env;
+
+use crate::host::Platform;
+
+/// A var or secret by name; bindings that are no text are none of the configuration's.
+pub(crate) fn binding(env: &Env, key: &str) -> Option<String> {
+    Reflect::get(env, &key.into()).ok()?.as_string()
+}
+
+/// Lets the core answer one request.
+pub(crate) async fn answer(app: &App, request: Request) -> Result<JsValue, JsValue> {
+    let (method, url, headers) = (request.method(), request.url(), request.headers());
+    let (origin, path, query) = split(&url);
+    let header = |name: &str| lookup(&headers, name);
+    let head = Head { method: &method, origin, path, query, header: &header };
+    let reply = mayfly::api::handle(app, &Platform, head, &mut Incoming(&request)).await;
+    response(&reply)
+}
+
+/// Origin, path and query of an absolute URL as the runtime normalises it.
+fn split(url: &str) -> (&str, &str, &str) {
+    let authority = url.find("://").map_or(0, |at| at + 3);
+    let path = url[authority..].find(['/', '?', '#']).map_or(url.len(), |at| authority + at);
+    let target = url[path..].split('#').next().unwrap_or_default();
+    let (target, query) = target.split_once('?').unwrap_or((target, ""));
+    (&url[..path], if target.is_empty() { "/" } else { target }, query)
+}
+
+/// The caller's body, still on the wire.
+struct Incoming<'a>(&'a Request);
+
+impl Body for Incoming<'_> {
+    async fn read(&mut self, max_bytes: usize) -> Result<Vec<u8>, BodyError> {
+        let length = self.0.headers().get("content-length").ok().flatten();
+        match length.and_then(|it| it.parse::<u64>().ok()) {
+            Some(length) if length > max_bytes as u64 => Err(BodyError::TooLong),
+            // The runtime ends a body at its declared length, so this cannot grow past the limit.
+            Some(_) => self.read_whole().await.ok_or(BodyError::Broken),
+            None => self.read_chunks(max_bytes).await,
+        }
+    }
+}
+
+impl Incoming<'_> {
+    async fn read_whole(&self) -> Option<Vec<u8>> {
+        let buffer = self.0.array_buffer().ok()?.await.ok()?;
+        Some(Uint8Array::new(&buffer).to_vec())
+    }
+
+    /// A body of unknown length, given up as soon as it is too long.
+    async fn read_chunks(&self, max_bytes: usize) -> Result<Vec<u8>, BodyError> {
+        let Some(stream) = self.0.body() else { return Ok(Vec::new()) };
+        let reader = ReadableStreamDefaultReader::new(&stream).map_err(|_| BodyError::Broken)?;
+        let mut bytes = Vec::new();
+        loop {
+            let chunk = reader.read().await.map_err(|_| BodyError::Broken)?;
+            let part = |name: &str| Reflect::get(&chunk, &name.into()).unwrap_or_default();
+            if part("done").is_truthy() {
+                return Ok(bytes);
+            }
+            let value = part("value").dyn_into::<Uint8Array>().map_err(|_| BodyError::Broken)?;
+            if bytes.len() + value.length() as usize > max_bytes {
+                // Not cancelled: the runtime would break the connection off before the caller has its answer.
+                return Err(BodyError::TooLong);
+            }
+            bytes.extend(value.to_vec());
+        }
+    }
+}
+
+fn response(reply: &Reply) -> Result<JsValue, JsValue> {
+    let init: ResponseInit = object(&reply.headers, |json| {
+        json.raw(",\"status\":").number(reply.status);
+    })?;
+    // 204 and 304 must have no body at all, not an empty one. The copy is needed: the runtime keeps the buffer.
+    let body = (!reply.body.is_empty()).then(|| Uint8Array::from(reply.body.as_slice()));
+    Response::new_with_opt_js_u8_array_and_init(body.as_ref(), &init).map(Into::into)
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// `Headers`, asked by names that are JavaScript's own strings already.
+    type HeadersByName;
+    #[wasm_bindgen(method, catch)]
+    fn get(this: &HeadersByName, name: &JsValue) -> Result<Option<String>, JsValue>;
+}
+
+thread_local! {
+    /// The few names that the core asks for, as JavaScript's strings: making one costs as much as the question.
+    static NAMES: RefCell<Vec<(String, JsValue)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// One header by its lower-case name.
+pub(crate) fn lookup(headers: &web_sys::Headers, name: &str) -> Option<String> {
+    let headers: &HeadersByName = headers.unchecked_ref();
+    NAMES.with_borrow_mut(|names| {
+        let at = names.iter().position(|(it, _)| it == name).unwrap_or_else(|| {
+            names.push((name.to_owned(), name.into()));
+            names.len() - 1
+        });
+        headers.get(&names[at].1).ok().flatten()
+    })
+}
+
+/// A `ResponseInit` or `RequestInit` of these headers, and of the members that `more` writes: one text for JavaScript to
+/// parse. Every string and every member set on its own would cost a call out of the instance.
+pub(crate) fn object<T: JsCast>(
+    headers: &[(&'static str, String)],
+    more: impl FnOnce(&mut Writer<'_>),
+) -> Result<T, JsValue> {
+    let mut bytes = Vec::with_capacity(512);
+    let mut json = Writer(&mut bytes);
+    json.raw("{\"headers\":{");
+    for (at, (name, value)) in headers.iter().enumerate() {
+        json.raw(if at > 0 { "," } else { "" }).text(name).raw(":").text(value);
+    }
+    json.raw("}");
+    more(&mut json);
+    json.raw("}");
+    // The writer writes nothing but UTF-8.
+    let text = str::from_utf8(&bytes).unwrap_or_default();
+    JSON::parse(text).map(JsCast::unchecked_into)
+}
