@@ -1,0 +1,138 @@
+// The suites of `npm test`: what each runs and how its numbers are read, always from what the tool writes for machines.
+// Each resolves to {passed, failed, skipped}. Which of them run, and the sum, is test.mjs's business.
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { buildTools, buildWorker, cacheDir, root, run, say, targetDir, toolEnv } from './prepare.mjs';
+import { has, needChromium, needHcloud } from './tools.mjs';
+
+/** Free Workers may have 3 MB; we allow ourselves a third of it. */
+const GZIP_LIMIT_KIB = 1024;
+/** Files of the end-to-end suite that cannot do without a browser. */
+const BROWSER_FILES = /^tests\/e2e\/(page|story)/;
+
+const RUST = ['--workspace', '--locked'];
+
+export const SUITES = [
+  { name: 'fmt', run: () => check('cargo', ['fmt', '--all', '--check']) },
+  { name: 'pages', files: filesOf('tests/pages'), run: nodeTests },
+  { name: 'clippy', run: () => check('cargo', ['clippy', ...RUST, '--all-targets', '--', '-D', 'warnings']) },
+  { name: 'rust', run: rustTests },
+  {
+    name: 'doc',
+    run: () => check('cargo', ['doc', ...RUST, '--no-deps', '--document-private-items'], { RUSTDOCFLAGS: '-D warnings' }),
+  },
+  { name: 'size', needs: [worker], run: size },
+  { name: 'cloud-init', files: filesOf('tests/cloud-init'), run: nodeTests },
+  { name: 'run', files: filesOf('tests/run'), needs: [worker, fakeCloud], run: nodeTests },
+  { name: 'e2e', files: filesOf('tests/e2e'), needs: [worker, fakeCloud, needHcloud], run: browserTests },
+];
+
+function filesOf(dir) {
+  if (!existsSync(join(root, dir))) return [];
+  return readdirSync(join(root, dir)).filter((it) => it.endsWith('.test.mjs')).sort().map((it) => `${dir}/${it}`);
+}
+
+async function worker() {
+  await buildTools('mayfly-xtask', 'mayfly-fake-cloud');
+  await buildWorker();
+}
+
+/** Built together with the Worker's tool, in one go. */
+async function fakeCloud() {
+  process.env.FAKE_CLOUD_BIN ??= join(targetDir, 'tools/fake-cloud');
+}
+
+const counted = (isOk) => ({ passed: isOk ? 1 : 0, failed: isOk ? 0 : 1, skipped: 0 });
+
+/** A command that counts as one test. */
+async function check(command, args, env = {}) {
+  return counted((await run(command, args, { env: toolEnv(env) })) === 0);
+}
+
+/** Runs a command; its stderr is shown, its stdout is given line by line. */
+async function runLines(command, args, env, onLine) {
+  const child = spawn(command, args, { cwd: root, env: toolEnv(env), stdio: ['ignore', 'pipe', 2] });
+  process.once('exit', () => child.kill());
+  let rest = '';
+  child.stdout.setEncoding('utf8').on('data', (chunk) => {
+    const lines = (rest + chunk).split('\n');
+    rest = lines.pop();
+    lines.forEach(onLine);
+  });
+  const code = await new Promise((done) => {
+    child.on('error', () => done(127));
+    child.on('close', (it) => done(it ?? 128));
+  });
+  if (rest) onLine(rest);
+  return code;
+}
+
+async function rustTests() {
+  const sum = { passed: 0, failed: 0, skipped: 0 };
+  const hasNextest = has('cargo', 'nextest', '--version');
+  let code;
+  if (hasNextest) {
+    const args = ['nextest', 'run', ...RUST, '--no-fail-fast', '--message-format', 'libtest-json'];
+    code = await runLines('cargo', args, { NEXTEST_EXPERIMENTAL_LIBTEST_JSON: '1' }, (line) => {
+      const event = line.startsWith('{') ? JSON.parse(line) : {};
+      if (event.type !== 'suite' || event.event === 'started') return;
+      sum.passed += event.passed;
+      sum.failed += event.failed;
+      sum.skipped += event.ignored;
+    });
+  } else {
+    code = await runLines('cargo', ['test', ...RUST, '--no-fail-fast'], {}, (line) => {
+      process.stdout.write(`${line}\n`);
+      const match = /^test result: .* (\d+) passed; (\d+) failed; (\d+) ignored/.exec(line);
+      if (!match) return;
+      sum.passed += Number(match[1]);
+      sum.failed += Number(match[2]);
+      sum.skipped += Number(match[3]);
+    });
+  }
+  // Nothing was counted if it did not compile.
+  if (code !== 0 && sum.failed === 0) sum.failed = 1;
+  return sum;
+}
+
+async function nodeTests(files) {
+  const scratch = mkdtempSync(join(cacheDir(), 'counts-'));
+  const file = join(scratch, 'counts');
+  const args = ['--test', '--test-concurrency=1', '--test-reporter=spec', '--test-reporter-destination=stdout'];
+  args.push('--test-reporter=./tests/run/counts-reporter.mjs', `--test-reporter-destination=${file}`, ...files);
+  const code = await run(process.execPath, args, { env: toolEnv(), stdio: ['ignore', 1, 2] });
+  const text = existsSync(file) ? readFileSync(file, 'utf8').trim() : '';
+  rmSync(scratch, { recursive: true, force: true });
+  if (!text) return counted(false);
+  const sum = JSON.parse(text.split('\n').at(-1));
+  if (code !== 0 && sum.failed === 0) sum.failed = 1;
+  return sum;
+}
+
+async function browserTests(files) {
+  const wantsBrowser = files.filter((it) => BROWSER_FILES.test(it));
+  if (wantsBrowser.length > 0) {
+    const chromium = await needChromium();
+    if (chromium) process.env.CHROMIUM = chromium;
+    else {
+      say(`skipped: ${wantsBrowser.join(', ')}`);
+      const others = files.filter((it) => !BROWSER_FILES.test(it));
+      const sum = others.length > 0 ? await nodeTests(others) : { passed: 0, failed: 0, skipped: 0 };
+      return { ...sum, skipped: sum.skipped + wantsBrowser.length };
+    }
+  }
+  return nodeTests(files);
+}
+
+/** What Cloudflare would get, by wrangler's own measure. */
+async function size() {
+  let gzip;
+  const code = await runLines('wrangler', ['deploy', '--dry-run', '--outdir', 'build/dist'], {}, (line) => {
+    process.stdout.write(`${line}\n`);
+    const match = /gzip: ([\d.]+) KiB/.exec(line);
+    if (match) gzip = Number(match[1]);
+  });
+  process.stdout.write(`size gzip_kb ${gzip} (limit ${GZIP_LIMIT_KIB})\n`);
+  return counted(code === 0 && gzip <= GZIP_LIMIT_KIB);
+}
