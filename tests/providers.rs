@@ -376,7 +376,7 @@ fn options_show_every_size_with_prices_and_three_scenarios() {
         provider["sizes"][2],
         json!({"size": "large", "server_type": "cx33", "vcpu": 4, "memory_gib": 8.0, "disk_gb": 80.0,
                "location": "fsn1", "price_per_hour": 0.017_136,
-               "scenarios": {"hours_4_days_20": 1.370_88, "hours_8_days_20": 2.741_76, "always_on": 12.509_28},
+               "scenarios": {"hours_4_days_20": 1.370_88, "hours_8_days_20": 2.741_76, "always_on": 10.698_1},
                "offers": [offer("cx33", "fsn1", 4, 8.0, 0.017_136), offer("cx33", "hel1", 4, 8.0, 0.017_136)]})
     );
     let sizes: Vec<&Value> =
