@@ -11,6 +11,7 @@ mod vms;
 mod wire;
 
 use std::fmt::Write as _;
+use std::pin::Pin;
 
 pub use problem::Problem;
 pub use route::{Access, ROUTES, Route, Row};
@@ -51,6 +52,10 @@ pub async fn handle(app: &App, host: &impl Host, head: Head<'_>, body: &mut impl
     finish(reply, request_id, &head, origins)
 }
 
+/// A handler at work. Boxed, so that each is code and memory of its own, compiled and taken when it is called for: in one
+/// piece they make every request carry the largest.
+type Handling<'a> = Pin<Box<dyn Future<Output = Result<Reply, Problem>> + 'a>>;
+
 async fn answer<H: Host>(ctx: &Ctx<'_, H>, body: &mut impl Body) -> Result<Reply, Problem> {
     if ctx.head.method == "OPTIONS" && (ctx.head.header)("access-control-request-method").is_some() {
         return route::preflight(ctx.head.path);
@@ -64,28 +69,30 @@ async fn answer<H: Host>(ctx: &Ctx<'_, H>, body: &mut impl Body) -> Result<Reply
         },
         Access::Token => {
             let who = auth::authorize(ctx.ready, &ctx.head)?;
-            match row.route {
-                Route::Options => options::options(ctx, &who).await,
-                Route::ListVms => vms::list(ctx, &who).await,
-                Route::CreateVm => create::create(ctx, &who, body).await,
-                Route::GetVm => vms::get(ctx, &who, id).await,
-                Route::DeleteVm => vms::delete(ctx, &who, id).await,
-                Route::OpenVm => vms::open(ctx, &who, id).await,
-                Route::VmLog => vms::log(ctx, &who, id).await,
-                Route::UserData => create::dry_run(ctx, &who, body).await,
-                Route::Reap => vms::reap(ctx, &who).await,
-                _ => Err(Problem::not_available(row)),
-            }
+            let handling: Handling<'_> = match row.route {
+                Route::Options => Box::pin(options::options(ctx, &who)),
+                Route::ListVms => Box::pin(vms::list(ctx, &who)),
+                Route::CreateVm => Box::pin(create::create(ctx, &who, body)),
+                Route::GetVm => Box::pin(vms::get(ctx, &who, id)),
+                Route::DeleteVm => Box::pin(vms::delete(ctx, &who, id)),
+                Route::OpenVm => Box::pin(vms::open(ctx, &who, id)),
+                Route::VmLog => Box::pin(vms::log(ctx, &who, id)),
+                Route::UserData => Box::pin(create::dry_run(ctx, &who, body)),
+                Route::Reap => Box::pin(vms::reap(ctx, &who)),
+                _ => return Err(Problem::not_available(row)),
+            };
+            handling.await
         }
         Access::Capability(scope) => {
             let vm = auth::identify(ctx.ready, &ctx.head, scope, ctx.now_secs)?;
-            match row.route {
-                Route::VmBoot => vm_side::boot(ctx, &vm, body).await,
-                Route::VmProgress => vm_side::progress(ctx, &vm, body).await,
-                Route::VmHeartbeat => vm_side::heartbeat(ctx, &vm, body).await,
-                Route::VmDelete => vm_side::delete(ctx, &vm).await,
-                _ => Err(Problem::not_available(row)),
-            }
+            let handling: Handling<'_> = match row.route {
+                Route::VmBoot => Box::pin(vm_side::boot(ctx, &vm, body)),
+                Route::VmProgress => Box::pin(vm_side::progress(ctx, &vm, body)),
+                Route::VmHeartbeat => Box::pin(vm_side::heartbeat(ctx, &vm, body)),
+                Route::VmDelete => Box::pin(vm_side::delete(ctx, &vm)),
+                _ => return Err(Problem::not_available(row)),
+            };
+            handling.await
         }
     }
 }

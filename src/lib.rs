@@ -9,6 +9,7 @@ pub mod http;
 
 pub mod config;
 pub mod encoding;
+pub mod json;
 pub mod keys;
 pub mod labels;
 pub mod model;

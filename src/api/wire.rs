@@ -245,7 +245,9 @@ mod tests {
 
     fn shown(labels: &[(&str, &'static str)], ipv4: Option<&'static str>) -> Value {
         let mut read = VmLabels::default();
-        labels.iter().for_each(|(key, value)| read.take(key, (*value).into()));
+        for (key, value) in labels {
+            read.take(key, (*value).into());
+        }
         let vm = Vm {
             id: VmId { provider: ProviderName::Hetzner, native: "4711".into() },
             name: "mayfly-r-\"abcd".into(),
