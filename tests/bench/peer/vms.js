@@ -1,0 +1,145 @@
+// `GET /vms`: the caller's VMs, as our JSON.
+import { ProviderError, servers } from './hetzner.js';
+import { PHASES, hostKey, integer, price, reason, text, timing, verdict } from './labels.js';
+
+const FRESH_SECS = 25 * 60;
+const LONGEST_LIFE_SECS = 168 * 3600;
+const STATES = {
+  running: 'running',
+  initializing: 'creating',
+  starting: 'creating',
+  stopping: 'stopping',
+  off: 'stopped',
+  deleting: 'deleting',
+};
+const SIZES = ['small', 'medium', 'large'];
+
+/** A provider that fails is reported beside what there is. */
+export async function listVms(c) {
+  const [config, owner] = [c.get('config'), c.get('owner')];
+  const nowSecs = Math.floor(Date.now() / 1000);
+  const [vms, errors] = [[], []];
+  const totals = { count: 0, currency: null, price_per_hour: 0, cost_so_far: 0, cost_until_expiry: 0 };
+  try {
+    for (const server of await servers(config, owner)) {
+      // The provider was asked for ours alone; what it sends beside is not shown.
+      if (!isOurs(server.labels, config, owner)) continue;
+      const vm = vmBody(server, config, nowSecs);
+      vms.push(vm.body);
+      add(totals, vm.cost);
+    }
+  } catch (error) {
+    if (error instanceof TypeError) {
+      errors.push(new ProviderError('malformed', 'answered with something that is not what its documentation says').body());
+    } else if (error instanceof ProviderError) {
+      errors.push(error.body());
+    } else {
+      throw error;
+    }
+  }
+  totals.count = vms.length;
+  totals.price_per_hour /= 1e6;
+  totals.cost_so_far /= 1e6;
+  totals.cost_until_expiry /= 1e6;
+  return c.json({ vms, errors, totals });
+}
+
+function isOurs(labels, { deployment }, owner) {
+  return (
+    labels['managed-by'] === 'mayfly' &&
+    labels['mayfly-deployment'] === deployment &&
+    labels['mayfly-owner'] === owner &&
+    Boolean(labels['mayfly-vm'])
+  );
+}
+
+/** Amounts of different currencies are not added up: the first one counts. */
+function add(totals, cost) {
+  if (cost === null || (totals.currency ??= cost.currency) !== cost.currency) return;
+  totals.price_per_hour += cost.perHour;
+  totals.cost_so_far += cost.soFar;
+  totals.cost_until_expiry += cost.untilExpiry;
+}
+
+/** Every started hour is billed whole, the first in any case; millionths. */
+function costOf(labels, createdSecs, expiresSecs, nowSecs) {
+  const hourly = price(labels['mayfly-price']);
+  if (hourly === null) return null;
+  const until = (secs) => Math.max(1, Math.ceil((secs - createdSecs) / 3600)) * hourly.micros;
+  const soFar = until(nowSecs);
+  return {
+    currency: hourly.currency,
+    perHour: hourly.micros,
+    soFar,
+    untilExpiry: Math.max(soFar, until(expiresSecs)),
+  };
+}
+
+function vmBody(server, config, nowSecs) {
+  const { labels } = server;
+  const createdSecs = Math.floor(Date.parse(server.created) / 1000);
+  const expiresSecs = integer(labels['mayfly-expires']) ?? createdSecs + LONGEST_LIFE_SECS;
+  const seenSecs = integer(labels['mayfly-seen']);
+  const idleMinutes = integer(labels['mayfly-idle']);
+  const activeSecs = integer(labels['mayfly-active']) ?? createdSecs;
+  const cost = costOf(labels, createdSecs, expiresSecs, nowSecs);
+  const ipv4 = server.public_net.ipv4?.ip ?? null;
+  const origin = ipv4 === null ? null : originOf(config, server.name, ipv4);
+  const state = STATES[server.status] ?? 'unknown';
+  const phase = PHASES.includes(labels['mayfly-phase']) ? labels['mayfly-phase'] : 'booting';
+  const body = {
+    id: `hetzner-${server.id}`,
+    name: server.name,
+    provider: 'hetzner',
+    location: server.location.name,
+    server_type: server.server_type.name,
+    size: SIZES.includes(labels['mayfly-size']) ? labels['mayfly-size'] : null,
+    profile: labels['mayfly-profile'] || null,
+    web_ui: labels['mayfly-ui'] || null,
+    repo_url: text(labels, 'mayfly-repo'),
+    branch: text(labels, 'mayfly-branch'),
+    owner: labels['mayfly-owner'],
+    state,
+    phase,
+    services_ready: phase === 'ready' && seenSecs !== null && nowSecs - seenSecs <= FRESH_SECS && state === 'running',
+    attention: labels['mayfly-attention'] || null,
+    created_at: time(createdSecs),
+    age_seconds: Math.max(0, nowSecs - createdSecs),
+    ipv4,
+    ipv6: server.public_net.ipv6?.ip ?? null,
+    cost: cost && {
+      currency: cost.currency,
+      per_hour: cost.perHour / 1e6,
+      so_far: cost.soFar / 1e6,
+      until_expiry: cost.untilExpiry / 1e6,
+    },
+    idle:
+      idleMinutes === null
+        ? null
+        : {
+            limit_minutes: idleMinutes,
+            active_at: time(activeSecs),
+            deadline: time(activeSecs + idleMinutes * 60),
+            verdict: verdict(labels['mayfly-why']),
+          },
+    expires_at: time(expiresSecs),
+    last_seen_at: seenSecs === null ? null : time(seenSecs),
+    boot: { phases: timing(labels['mayfly-timing']), reason: reason(labels['mayfly-reason']) },
+    urls:
+      origin === null
+        ? {}
+        : { web_ui: `${origin}/`, terminal: `${origin}/terminal/`, status: `${origin}/_mayfly/status` },
+    ssh: ipv4 === null ? null : { command: `ssh root@${ipv4}`, host_key: hostKey(labels['mayfly-hostkey']) },
+  };
+  return { body, cost };
+}
+
+function originOf(config, name, ipv4) {
+  if (config.vmOrigin) return config.vmOrigin.replaceAll('{ipv4}', ipv4);
+  return config.domain === '' ? `https://${ipv4}` : `https://${name}.${config.domain}`;
+}
+
+/** RFC 3339 in whole seconds. */
+function time(secs) {
+  return `${new Date(secs * 1000).toISOString().slice(0, 19)}Z`;
+}
