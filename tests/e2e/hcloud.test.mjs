@@ -1,6 +1,6 @@
 // Hetzner's own command line client against the fake cloud: what it accepts is close enough to the real API.
 // It needs `hcloud` (Debian: hcloud-cli), or its path in HCLOUD_BIN; without it the test is skipped, and says so.
-// The fake cloud is FAKE_CLOUD_BIN, or ./target/tools/fake-cloud.
+// The fake cloud is FAKE_CLOUD_BIN, or ./target/debug/fake-cloud.
 
 import assert from "node:assert/strict";
 import { execFile, spawn, spawnSync } from "node:child_process";
@@ -12,7 +12,7 @@ import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
 
 const HCLOUD = process.env.HCLOUD_BIN ?? "hcloud";
-const FAKE_CLOUD = process.env.FAKE_CLOUD_BIN ?? "target/tools/fake-cloud";
+const FAKE_CLOUD = process.env.FAKE_CLOUD_BIN ?? "target/debug/fake-cloud";
 const TOKEN = "hcloud-test-token";
 const PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICWdWq42sptM/kYO7/5ADj7XtlhaY888WUWvO7UDD73I me@here";
 

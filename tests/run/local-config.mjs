@@ -15,10 +15,13 @@ const PROVIDER_SECRETS = [
 ];
 const FROM_ENVIRONMENT = PROVIDER_SECRETS.filter((it) => !it.startsWith('AWS_'));
 
+/** The one whose state is kept; what runs elsewhere (tests do) forgets it. */
+export const DEFAULT_PORT = 8787;
+
 /** Ports and tokens of the local stack, as the environment asks for them. */
 export function localOptions(env = process.env) {
   return {
-    port: portOf(env, 'PORT', 8787),
+    port: portOf(env, 'PORT', DEFAULT_PORT),
     cloudPort: portOf(env, 'CLOUD_PORT', 8790),
     cloudToken: env.CLOUD_TOKEN || 'dev-cloud-token',
     apiToken: env.MAYFLY_API_TOKEN || kept('api_token', () => randomBytes(24).toString('base64url')),

@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { isSimulation, localOptions, localVars } from './local-config.mjs';
+import { DEFAULT_PORT, isSimulation, localOptions, localVars } from './local-config.mjs';
 import { buildTools, buildWorker, cacheDir, onSignal, root, say, targetDir, toolEnv } from './prepare.mjs';
 import { startNode, startProcess, waitUntil } from './processes.mjs';
 
@@ -68,7 +68,7 @@ async function start() {
 }
 
 function startCloud({ cloudPort, cloudToken }) {
-  const program = join(targetDir, 'tools/fake-cloud');
+  const program = join(targetDir, 'debug/fake-cloud');
   const args = ['--port', String(cloudPort), '--token', cloudToken, '--exit-with-stdin'];
   const log = join(cacheDir(), 'fake-cloud.log');
   children['the fake cloud'] = startProcess(program, args, { env: process.env, cwd: root, log, stdin: 'pipe' });
@@ -82,7 +82,7 @@ function startWorker(options) {
   writeFileSync(file, lines.join(''), { mode: 0o600 });
   const args = [join(root, 'node_modules/wrangler/bin/wrangler.js'), 'dev', '--ip', '127.0.0.1'];
   args.push('--port', String(options.port), '--inspector-port', '0', '--env-file', file);
-  args.push('--show-interactive-dev-session=false', '--persist-to', join(cacheDir(), `state-${options.port}`));
+  args.push('--show-interactive-dev-session=false', '--persist-to', join(options.port === DEFAULT_PORT ? cacheDir() : scratch, 'state'));
   if (existsSync(join(root, 'pages'))) args.push('--assets', 'pages');
   // Values in the file must win over the same names in the environment.
   const env = toolEnv();

@@ -131,7 +131,7 @@ export async function buildWorker() {
 export async function buildTools(...packages) {
   needCargo();
   const names = packages.flatMap((it) => ['--package', it]);
-  const args = ['build', '--quiet', '--locked', '--profile', 'tools', '--bins', ...names];
+  const args = ['build', '--quiet', '--locked', '--bins', ...names];
   const code = await run('cargo', args, { env: toolEnv() });
   if (code !== 0) throw new Error(`${packages.join(' and ')} could not be built; the reason is above`);
 }

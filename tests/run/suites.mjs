@@ -40,7 +40,7 @@ async function worker() {
 
 /** Built together with the Worker's tool, in one go. */
 async function fakeCloud() {
-  process.env.FAKE_CLOUD_BIN ??= join(targetDir, 'tools/fake-cloud');
+  process.env.FAKE_CLOUD_BIN ??= join(targetDir, 'debug/fake-cloud');
 }
 
 const counted = (isOk) => ({ passed: isOk ? 1 : 0, failed: isOk ? 0 : 1, skipped: 0 });

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const PROGRAM =
-  process.env.FAKE_CLOUD_BIN ?? resolve(ROOT, process.env.CARGO_TARGET_DIR ?? 'target', 'tools/fake-cloud');
+  process.env.FAKE_CLOUD_BIN ?? resolve(ROOT, process.env.CARGO_TARGET_DIR ?? 'target', 'debug/fake-cloud');
 
 /**
  * Starts a fake cloud of its own for the caller; it ends with `close`, and in any case with this process.
