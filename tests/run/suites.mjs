@@ -71,10 +71,12 @@ async function runLines(command, args, env, onLine) {
 async function rustTests() {
   const sum = { passed: 0, failed: 0, skipped: 0 };
   const hasNextest = has('cargo', 'nextest', '--version');
+  // Random input for two minutes in all; a developer's own `cargo nextest run` takes twenty seconds of it.
+  const env = { MAYFLY_FUZZ_SECS: process.env.MAYFLY_FUZZ_SECS ?? '120' };
   let code;
   if (hasNextest) {
     const args = ['nextest', 'run', ...RUST, '--no-fail-fast', '--message-format', 'libtest-json'];
-    code = await runLines('cargo', args, { NEXTEST_EXPERIMENTAL_LIBTEST_JSON: '1' }, (line) => {
+    code = await runLines('cargo', args, { ...env, NEXTEST_EXPERIMENTAL_LIBTEST_JSON: '1' }, (line) => {
       const event = line.startsWith('{') ? JSON.parse(line) : {};
       if (event.type !== 'suite' || event.event === 'started') return;
       sum.passed += event.passed;
@@ -82,7 +84,7 @@ async function rustTests() {
       sum.skipped += event.ignored;
     });
   } else {
-    code = await runLines('cargo', ['test', ...RUST, '--no-fail-fast'], {}, (line) => {
+    code = await runLines('cargo', ['test', ...RUST, '--no-fail-fast'], env, (line) => {
       process.stdout.write(`${line}\n`);
       const match = /^test result: .* (\d+) passed; (\d+) failed; (\d+) ignored/.exec(line);
       if (!match) return;
