@@ -23,9 +23,12 @@ install_mmdebstrap() {
   { apt-get update -q && apt-get install -qy --no-install-recommends mmdebstrap; } >&2 || cannot "mmdebstrap cannot be installed"
 }
 
+# Apt names what it has fetched: on a new machine nothing.
 mirror() {
+  local found
   # shellcheck disable=SC2016  # apt's variable
-  apt-get indextargets --format '$(REPO_URI)' | grep -v security | sort -u | head -n 1
+  found=$(apt-get indextargets --format '$(REPO_URI)' | sed /security/d | sort -u)
+  echo "${found%%$'\n'*}"
 }
 
 # The pinned Caddy, where pip can be had: the distribution's does not know certificate profiles. Without it the one check
@@ -59,6 +62,10 @@ main() {
   fi
   install_mmdebstrap
   uri=$(mirror)
+  if [ -z "$uri" ]; then
+    apt-get update -q >&2 || cannot "apt-get update fails"
+    uri=$(mirror)
+  fi
   [ -n "$uri" ] || cannot "apt knows no mirror"
   new=$root.new
   rm -rf "$new" "$root"
