@@ -18,7 +18,8 @@ import { clockTime, duration, hourlyPrice, instant, minutesAgo, money, plain } f
  *   idle: {limit_minutes: number, active_at: string|null, deadline: string|null, verdict: Signal[]}|null,
  *   expires_at: string|null, last_seen_at: string|null, boot: {phases: PhaseTime[], reason: Reason|null}|null,
  *   urls: {web_ui?: string, terminal?: string, status?: string},
- *   ssh: {command: string, host_key: string|null}|null, stale?: boolean}} Vm
+ *   ssh: {command: string, host_key: string|null}|null,
+ *   tls: {state: 'trusted'|'self_signed', sha256: string}|null, stale?: boolean}} Vm
  * @typedef {{provider: string, code: string, detail: string}} ProviderError
  * @typedef {{count: number, currency: string|null, price_per_hour: number, cost_so_far: number, cost_until_expiry: number}} Totals
  * @typedef {{vms: Vm[], errors: ProviderError[], totals: Totals}} Listing

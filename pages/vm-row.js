@@ -181,6 +181,8 @@ function updateDetails(list, vm, now) {
     ['IPv6', vm.ipv6],
     ['SSH', vm.ssh?.command],
     ['SSH host key', vm.ssh?.host_key],
+    // Browsers show the same figure before somebody trusts it.
+    ['Certificate’s SHA-256', vm.tls?.state === 'self_signed' ? vm.tls.sha256 : null],
   ].filter(([, value]) => value);
   reconcile(list, pairs, ([title]) => title, () => clone('pair-template'), (pair, [title, value]) => {
     setText(pair.firstElementChild, title);

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-pub use pack::{Reason, Signal, Timing, Verdict, pack_text, unpack_text};
+pub use pack::{Certificate, Reason, Signal, Timing, Verdict, pack_text, unpack_text};
 
 use crate::model::{Currency, Phase, Price, Size, owned};
 
@@ -55,6 +55,8 @@ pub const BODY: &str = "mayfly-body";
 pub const PRICE: &str = "mayfly-price";
 /// SHA-256 of the SSH host key, base32.
 pub const HOSTKEY: &str = "mayfly-hostkey";
+/// The certificate that the VM's door shows: whose it is, and its SHA-256, packed.
+pub const TLS: &str = "mayfly-tls";
 /// The repository, packed; its further pieces are `mayfly-repo-1` and so on.
 pub const REPO: &str = "mayfly-repo";
 /// The branch, packed likewise.
@@ -144,6 +146,7 @@ pub struct VmLabels<'a> {
     pub body: Cow<'a, str>,
     pub price: Option<Price>,
     pub hostkey: Cow<'a, str>,
+    pub tls: Cow<'a, str>,
     pub repo: Pieces<'a>,
     pub branch: Pieces<'a>,
     pub profile: Cow<'a, str>,
@@ -204,6 +207,7 @@ impl<'a> VmLabels<'a> {
             "body" => self.body = value,
             "price" => self.price = parse_price(&value),
             "hostkey" => self.hostkey = value,
+            "tls" => self.tls = value,
             "profile" => self.profile = value,
             "ui" => self.ui = value,
             "size" => self.size = Size::parse(&value),
@@ -239,6 +243,7 @@ impl<'a> VmLabels<'a> {
             body: owned(self.body),
             price: self.price,
             hostkey: owned(self.hostkey),
+            tls: owned(self.tls),
             repo: self.repo.into_owned(),
             branch: self.branch.into_owned(),
             profile: owned(self.profile),

@@ -102,7 +102,15 @@ def body(phase, at="", code="", log="", with_host_key=False):
         report["log_tail"] = tail(log)
     if with_host_key and host_key():
         report["host_key"] = host_key()
+    if phase == "ready" and certificate():
+        report["tls"] = certificate()
     return report
+
+
+def certificate():
+    """What the door shows, as tls.py last saw it; nothing while there is none."""
+    seen = common.load(f"{common.RUN}/public/tls.json")
+    return {key: seen[key] for key in ("tls", "sha256")} if seen.get("tls") and seen.get("sha256") else None
 
 
 def send(report, tries=4):

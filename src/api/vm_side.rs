@@ -11,7 +11,7 @@ use super::wire::json;
 use super::{Ctx, Problem, read_body};
 use crate::encoding::{base32, base64url};
 use crate::http::{Body, Host, Reply};
-use crate::labels::{self, LabelChange, Reason, Selector, Signal, Timing, Verdict};
+use crate::labels::{self, Certificate, LabelChange, Reason, Selector, Signal, Timing, Verdict};
 use crate::model::{Phase, ProviderName, Vm, expires_secs};
 use crate::providers::{Provider, RateBudget};
 use crate::reaper;
@@ -65,6 +65,14 @@ struct ProgressRequest {
     seconds: BTreeMap<String, u32>,
     reason: Option<ReasonRequest>,
     host_key: Option<String>,
+    tls: Option<TlsRequest>,
+}
+
+/// The certificate that the door shows now.
+#[derive(Deserialize)]
+struct TlsRequest {
+    tls: String,
+    sha256: String,
 }
 
 #[derive(Deserialize)]
@@ -86,6 +94,7 @@ struct HeartbeatRequest {
     #[serde(default)]
     verdict: BTreeMap<String, Option<u64>>,
     attention: Option<String>,
+    tls: Option<TlsRequest>,
 }
 
 #[derive(Serialize)]
@@ -193,6 +202,7 @@ pub(super) async fn progress<H: Host>(
             .ok_or_else(|| Problem::invalid_field("host_key", "must be SHA256:… as ssh-keygen -l prints it"))
     });
     let host_key = host_key.transpose()?;
+    let tls = request.tls.map(certificate_label).transpose()?;
     let Found { provider, vm, .. } = find(ctx, who).await?.ok_or_else(gone)?;
     let is_new_boot = reported == Phase::Booting && vm.labels.phase != Phase::Booting;
     let phase = vm.labels.phase.advanced_to(reported);
@@ -219,6 +229,9 @@ pub(super) async fn progress<H: Host>(
     if let Some(host_key) = host_key {
         changes.push((labels::HOSTKEY, Some(host_key)));
     }
+    if tls.is_some() {
+        changes.push((labels::TLS, tls));
+    }
     if !provider.relabel(ctx.host, &vm.id.native, &changes).await? {
         return Err(gone());
     }
@@ -241,6 +254,7 @@ pub(super) async fn heartbeat<H: Host>(
         Some(it @ ("waiting" | "done")) => Some(it.to_owned()),
         Some(_) => return Err(Problem::invalid_field("attention", "must be waiting, done or null")),
     };
+    let tls = request.tls.map(certificate_label).transpose()?;
     let Found { provider, vm, rate_budget } = find(ctx, who).await?.ok_or_else(gone)?;
     let mut verdict = Verdict::default();
     for (name, minutes) in request.verdict {
@@ -256,14 +270,19 @@ pub(super) async fn heartbeat<H: Host>(
     let is_due =
         |label: Option<u64>, now: u64| label.is_none_or(|it| now >= it.saturating_add(WRITE_INTERVAL_SECS));
     let attention_changed = attention.as_deref().unwrap_or_default() != vm.labels.attention;
-    if is_due(vm.labels.seen_secs, ctx.now_secs) || is_due(Some(before), active) || attention_changed {
+    let tls = tls.filter(|it| *it != vm.labels.tls);
+    let is_news = attention_changed || tls.is_some();
+    if is_due(vm.labels.seen_secs, ctx.now_secs) || is_due(Some(before), active) || is_news {
         let why = verdict.pack();
-        let changes = [
+        let mut changes = vec![
             (labels::SEEN, Some(ctx.now_secs.to_string())),
             (labels::ACTIVE, Some(active.to_string())),
             (labels::WHY, (!why.is_empty()).then_some(why)),
             (labels::ATTENTION, attention),
         ];
+        if tls.is_some() {
+            changes.push((labels::TLS, tls));
+        }
         if !provider.relabel(ctx.host, &vm.id.native, &changes).await? {
             return Err(gone());
         }
@@ -340,6 +359,15 @@ fn is_own_address(vm: &Vm<'_>, caller: &str) -> bool {
         }
         Err(_) => false,
     }
+}
+
+fn certificate_label(it: TlsRequest) -> Result<String, Problem> {
+    Certificate::parse(&it.tls, &it.sha256).map(|it| it.pack()).ok_or_else(|| {
+        Problem::invalid_field(
+            "tls",
+            "must be trusted or self_signed, with a SHA-256 of 64 hexadecimal digits",
+        )
+    })
 }
 
 /// `SHA256:` and base64 without padding, as a label: base32.

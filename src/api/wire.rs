@@ -9,7 +9,7 @@ use crate::Ready;
 use crate::encoding::from_base32;
 use crate::http::Reply;
 use crate::json::{Writer, member};
-use crate::labels::{Reason, Timing, Verdict};
+use crate::labels::{Certificate, Reason, Timing, Verdict};
 use crate::model::{Phase, Size, Vm, VmState, expires_secs};
 use crate::providers::Attempt;
 
@@ -142,6 +142,8 @@ impl<'a> VmBody<'a> {
         write_urls(out, vm_origin(ready, vm).as_deref());
         member!(out, "ssh");
         write_ssh(out, vm);
+        member!(out, "tls");
+        write_tls(out, vm);
         out.raw("}");
     }
 }
@@ -212,6 +214,15 @@ fn write_ssh(out: &mut Writer<'_>, vm: &Vm<'_>) {
     member!(out, "host_key").text_or_null(host_key(&vm.labels.hostkey).as_deref()).raw("}");
 }
 
+fn write_tls(out: &mut Writer<'_>, vm: &Vm<'_>) {
+    let Some(certificate) = Certificate::unpack(&vm.labels.tls) else {
+        out.raw("null");
+        return;
+    };
+    out.raw("{\"state\":\"").part(certificate.state()).raw("\"");
+    member!(out, "sha256").raw("\"").part(&certificate.sha256_hex()).raw("\"}");
+}
+
 fn given(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
@@ -279,6 +290,7 @@ mod tests {
             ("mayfly-expires", "1795172400"),
             ("mayfly-timing", "d12.c3"),
             ("mayfly-reason", "ui.ui_down"),
+            ("mayfly-tls", concat!("s.", "aaaaaaaaaaaaaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaaaaaaaaaaaaa")),
             ("mayfly-why", "a0.f12"),
             ("mayfly-attention", "waiting"),
             ("mayfly-price", "10472.EUR"),
@@ -306,6 +318,7 @@ mod tests {
                 "status": "https://203.0.113.7/_mayfly/status"},
             "ssh": {"command": "ssh root@203.0.113.7",
                 "host_key": "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
+            "tls": {"state": "self_signed", "sha256": "00".repeat(32)},
         });
         assert_eq!(shown(&labels, Some("203.0.113.7")), expected);
     }

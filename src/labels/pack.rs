@@ -1,9 +1,10 @@
-//! Values squeezed into the label alphabet, and read back: texts, boot timings, failure reasons, idle verdicts.
-//! Which label holds which is the parent's business.
+//! Values squeezed into the label alphabet, and read back: texts, boot timings, failure reasons, idle verdicts,
+//! certificates. Which label holds which is the parent's business.
 
 use std::fmt::Write as _;
 
 use super::VALUE_MAX_CHARS;
+use crate::encoding::{base32, from_base32};
 use crate::model::Phase;
 
 /// `0` on both sides keeps every piece inside the rule for first and last characters.
@@ -252,6 +253,63 @@ impl Reason {
     pub fn unpack(value: &str) -> Option<Self> {
         let (phase, code) = value.split_once('.')?;
         Self::new(Phase::parse(phase)?, code)
+    }
+}
+
+/// The certificate that a VM's door shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// Whether it is from an authority that browsers trust; otherwise the VM has made it itself.
+    pub is_trusted: bool,
+    /// SHA-256 of the certificate (DER).
+    pub sha256: [u8; 32],
+}
+
+impl Certificate {
+    /// A report: `trusted` or `self_signed`, and 64 hexadecimal digits.
+    pub fn parse(state: &str, sha256: &str) -> Option<Self> {
+        let is_trusted = match state {
+            "trusted" => true,
+            "self_signed" => false,
+            _ => return None,
+        };
+        let mut bytes = [0; 32];
+        if sha256.len() != 64 || !sha256.bytes().all(|it| it.is_ascii_hexdigit()) {
+            return None;
+        }
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(sha256.get(2 * index..2 * index + 2)?, 16).ok()?;
+        }
+        Some(Self { is_trusted, sha256: bytes })
+    }
+
+    /// `trusted` or `self_signed`, as the API says it.
+    pub fn state(&self) -> &'static str {
+        if self.is_trusted { "trusted" } else { "self_signed" }
+    }
+
+    /// The SHA-256 as browsers and `openssl` compare it: hexadecimal, lower case.
+    pub fn sha256_hex(&self) -> String {
+        self.sha256.iter().fold(String::with_capacity(64), |mut out, byte| {
+            let _ = write!(out, "{byte:02x}");
+            out
+        })
+    }
+
+    /// For a label: 54 characters.
+    pub fn pack(&self) -> String {
+        format!("{}.{}", if self.is_trusted { 't' } else { 's' }, base32(&self.sha256))
+    }
+
+    /// Reads a label.
+    pub fn unpack(value: &str) -> Option<Self> {
+        let (whose, digest) = value.split_once('.')?;
+        let is_trusted = match whose {
+            "t" => true,
+            "s" => false,
+            _ => return None,
+        };
+        Some(Self { is_trusted, sha256: from_base32(digest)?.try_into().ok()? })
     }
 }
 

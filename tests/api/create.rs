@@ -52,7 +52,7 @@ fn a_repository_is_enough_and_the_answer_is_whole() {
             "boot": {"phases": [], "reason": null},
             "urls": {"web_ui": "https://203.0.113.7/", "terminal": "https://203.0.113.7/terminal/",
                      "status": "https://203.0.113.7/_mayfly/status"},
-            "ssh": {"command": "ssh root@203.0.113.7", "host_key": null},
+            "ssh": {"command": "ssh root@203.0.113.7", "host_key": null}, "tls": null,
         })
     );
     assert_eq!(

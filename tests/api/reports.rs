@@ -142,9 +142,34 @@ fn a_host_key_becomes_a_label_and_is_shown_as_ssh_shows_it() {
     assert_eq!(body["vm"]["ssh"]["host_key"], fingerprint);
 }
 
+const SHA256: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+const TLS_LABEL: &str = "s.aaaqeayeaudaocajbifqydiob4ibceqtcqkrmfyydenbwha5dypq";
+
+#[test]
+fn a_certificate_becomes_a_label_and_is_shown_in_hexadecimal() {
+    let server = at_phase("ui");
+    let script = written(&server, &[("mayfly-phase", "ready"), SEEN_NOW, ("mayfly-tls", TLS_LABEL)]);
+    let report = json!({"phase": "ready", "tls": {"tls": "self_signed", "sha256": SHA256.to_uppercase()}});
+    progress(&report, script).ok(200);
+    let shown = Server::ours().label("mayfly-tls", TLS_LABEL);
+    let host = TestHost::new(Script::new().then(get("/servers/4711").gives(200, &shown.one())));
+    let body = Call::get("/vms/hetzner-4711").token().send(&app(), &host).ok(200);
+    assert_eq!(body["vm"]["tls"], json!({"state": "self_signed", "sha256": SHA256}));
+}
+
 #[test]
 fn bad_reports_are_refused_before_any_call() {
     for (body, field, detail) in [
+        (
+            json!({"phase": "ready", "tls": {"tls": "good", "sha256": SHA256}}),
+            "tls",
+            "must be trusted or self_signed, with a SHA-256 of 64 hexadecimal digits",
+        ),
+        (
+            json!({"phase": "ready", "tls": {"tls": "trusted", "sha256": "é".repeat(32)}}),
+            "tls",
+            "must be trusted or self_signed, with a SHA-256 of 64 hexadecimal digits",
+        ),
         (json!({"phase": "lunch"}), "phase", "is not a phase"),
         (json!({"phase": "failed"}), "reason", "is required with phase failed"),
         (
@@ -236,6 +261,18 @@ fn attention_is_written_at_once_and_taken_away_at_once() {
         .then(get("/servers/4711").gives(200, &waiting.one()))
         .then(put("/servers/4711").json(ours().labels_with(&[SEEN_NOW])).gives(200, &ours().one()));
     assert_eq!(beat(&over, script).status, 200);
+}
+
+#[test]
+fn a_certificate_that_came_later_is_written_at_once_and_only_once() {
+    let body = json!({"active": 1_795_168_200, "verdict": {"agent": 0, "files": 12},
+                      "tls": {"tls": "trusted", "sha256": SHA256}});
+    let label = TLS_LABEL.replace("s.", "t.");
+    let server = ours().label("mayfly-tls", TLS_LABEL);
+    let script = written(&server, &[SEEN_NOW, ("mayfly-tls", &label)]);
+    assert_eq!(beat(&body, script).status, 200);
+    let trusted = ours().label("mayfly-tls", &label);
+    assert_eq!(beat(&body, Script::new().then(found(&trusted))).status, 200, "no change, no write");
 }
 
 #[test]

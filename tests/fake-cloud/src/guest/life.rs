@@ -177,6 +177,9 @@ impl Life {
         if phase == "docker" {
             body["host_key"] = json!(host_key(self.server));
         }
+        if phase == "ready" {
+            body["tls"] = json!({ "tls": "trusted", "sha256": certificate(self.server) });
+        }
         if let Some(reason) = reason {
             let code = reason["code"].as_str().unwrap_or_default().to_owned();
             body["log_tail"] = json!(format!("simulated: {phase}: {code}\n"));
@@ -363,6 +366,12 @@ fn reason(fail: &FailPhase) -> Value {
 /// `keep-<unix>`
 fn keep_until(want: Option<&str>) -> Option<u64> {
     want?.strip_prefix("keep-")?.parse().ok()
+}
+
+/// SHA-256 of a certificate that there is not, in hexadecimal.
+fn certificate(server: u64) -> String {
+    let digest = Sha256::digest(format!("certificate of {server}"));
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Made up, but always the same for a server.
