@@ -2,9 +2,9 @@
 
 /**
  * Polls until the check gives something truthy, and resolves to it. An error inside the check counts as "not yet"; it
- * is the reason that is given when the time is up.
+ * is the reason that is given when the time is up. An error of the class `fatal` ends the waiting.
  */
-export async function until(what, check, { timeoutMs = 30_000, everyMs = 50 } = {}) {
+export async function until(what, check, { timeoutMs = 30_000, everyMs = 50, fatal } = {}) {
   let reason;
   for (const end = Date.now() + timeoutMs; Date.now() < end; await new Promise((go) => setTimeout(go, everyMs))) {
     try {
@@ -12,6 +12,7 @@ export async function until(what, check, { timeoutMs = 30_000, everyMs = 50 } = 
       if (result) return result;
       reason = undefined;
     } catch (error) {
+      if (fatal && error instanceof fatal) throw error;
       reason = error;
     }
   }

@@ -1,0 +1,26 @@
+// What the lab boots and runs that this machine does not have: the guest images (image/build.mjs) and pebble. Kept in
+// .cache/vm-lab. Which scenario takes which image, each says itself.
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { cacheDir, say } from '../run/prepare.mjs';
+import { unpackDeb } from './debs.mjs';
+import { guestImage } from './image/build.mjs';
+
+/**
+ * The image that a scenario boots, with the programs of the lab.
+ * @param {'plain'|'warm'} kind `plain` is what a provider's image has; `warm` has also what a boot would install
+ */
+export async function labImage(kind) {
+  return { ...(await guestImage({ say, warm: kind === 'warm' })), pebble: await pebbleProgram() };
+}
+
+/** Let's Encrypt's test CA; the stable distribution's does not know profiles. */
+async function pebbleProgram() {
+  const dir = join(cacheDir(), 'vm-lab', 'pebble');
+  const program = join(dir, 'usr/bin/pebble');
+  if (!existsSync(program)) {
+    mkdirSync(dir, { recursive: true });
+    await unpackDeb({ suite: 'sid', name: 'pebble', to: dir });
+  }
+  return program;
+}

@@ -1,0 +1,126 @@
+// The provider and the Worker of the lab: the fake cloud, whose servers are real guests here, and the Worker in workerd.
+// A server that is created boots; one that is deleted is torn down; power goes both ways.
+import { startFakeCloud } from '../../e2e/support/cloud.mjs';
+import { startWorker } from '../../e2e/support/worker.mjs';
+import { makeGuest } from './guest.mjs';
+
+const LOOK_MS = 200;
+
+/**
+ * Starts both, and the driver between the cloud's servers and the guests.
+ * @param {{dir: string, base: string, group: string, front: object, rootCas: string[], vars?: object}} options
+ *   `vars`: the Worker's, besides what it needs anyway
+ */
+export async function startCloud({ dir, base, group, front, rootCas, vars = {} }) {
+  const fake = await startFakeCloud({ guests: false, actionMs: 200 });
+  const fakePort = Number(new URL(fake.url).port);
+  front.route('https://api.hetzner.cloud', { port: fakePort });
+  const worker = await startWorker({
+    vars: {
+      HETZNER_TOKEN: fake.token,
+      HETZNER_API_URL: fake.apiUrl,
+      PUBLIC_URL: 'https://mayfly.test',
+      ...vars,
+    },
+  });
+  // As Cloudflare does it: the Worker learns the caller's address from a header that the caller cannot set.
+  front.route('https://mayfly.test', { port: Number(new URL(worker.url).port), headers: (from) => ({ 'cf-connecting-ip': from }) });
+
+  const guests = new Map();
+  const statuses = new Map();
+  const gone = [];
+  let copyOf;
+  let change;
+  let stopped = false;
+  let failure;
+
+  async function userDataOf(id) {
+    const response = await fetch(`${fake.url}/_fake/servers/${id}/user-data`);
+    return response.ok ? response.text() : '';
+  }
+
+  async function provider(method, path, body) {
+    const headers = { authorization: `Bearer ${fake.token}`, 'content-type': 'application/json' };
+    return fetch(`${fake.apiUrl}${path}`, { method, headers, body: body && JSON.stringify(body) });
+  }
+
+  async function create(server) {
+    const guest = makeGuest({
+      dir, base, group, rootCas,
+      id: server.id,
+      name: server.name,
+      address: server.public_net.ipv4.ip,
+      userData: await userDataOf(server.id),
+      from: copyOf,
+    });
+    copyOf = undefined;
+    guests.set(server.id, guest);
+    change?.(guest);
+    change = undefined;
+    power(guest);
+  }
+
+  function power(guest) {
+    guest.boot();
+    guest.off().then(async () => {
+      // It switched itself off: the provider sees that.
+      if (guests.get(guest.id) === guest) await provider('POST', `/servers/${guest.id}/actions/poweroff`).catch(() => {});
+    });
+  }
+
+  async function look() {
+    const { servers } = await fake.state();
+    for (const server of servers) {
+      const guest = guests.get(server.id);
+      const wasOff = statuses.get(server.id) === 'off';
+      statuses.set(server.id, server.status);
+      if (!guest && server.status === 'running') await create(server);
+      else if (guest?.isUp() && server.status === 'off') await guest.kill();
+      else if (guest && !guest.isUp() && wasOff && server.status === 'running') power(guest);
+    }
+    const there = new Set(servers.filter((it) => it.status !== 'deleting').map((it) => it.id));
+    for (const [id, guest] of guests) {
+      if (!there.has(id)) {
+        guests.delete(id);
+        gone.push(guest);
+        await guest.kill();
+      }
+    }
+  }
+
+  const driver = (async () => {
+    while (!stopped) {
+      await look().catch((error) => (failure ??= error));
+      await new Promise((go) => setTimeout(go, LOOK_MS));
+    }
+  })();
+
+  return {
+    fake,
+    worker,
+    provider,
+    /** Guests that are there now; those that were deleted are in `gone`, with their disks. */
+    guests: () => [...guests.values()],
+    gone,
+    /** What broke the driver, if anything did. */
+    failure: () => failure,
+    /** The guest of a VM of our API. */
+    guestOf: (id) => [...guests.values(), ...gone].find((it) => `hetzner-${it.id}` === id),
+    /** The instance that the metadata service tells an address about. */
+    instanceOf: (address) => {
+      const guest = [...guests.values()].find((it) => it.address === address);
+      return guest && { id: guest.id, userData: guest.userData };
+    },
+    /** The next guest is changed by this, before its first boot. */
+    beforeNext: (how) => (change = how),
+    /** The next server that is created starts from a copy of this guest's disk. */
+    copyNext: (guest) => (copyOf = guest),
+    async stop() {
+      stopped = true;
+      await driver;
+      for (const guest of [...guests.values(), ...gone]) await guest.destroy();
+      await worker.close();
+      await fake.close();
+    },
+  };
+}

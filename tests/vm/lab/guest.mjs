@@ -1,0 +1,163 @@
+// One guest: a container with systemd and cloud-init, booted from a throw-away layer over the base image with the very
+// user data that the Worker sent. Test-time changes to it are all in `furnish`. When it boots and ends is cloud.mjs's.
+import { spawn, spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { until } from '../../e2e/support/until.mjs';
+import { GATEWAY, OUTSIDE, ip } from './network.mjs';
+
+const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+let nth = 0;
+
+/**
+ * Prepares a guest; `boot` starts it.
+ * @param {{dir: string, base: string, id: string|number, name: string, address: string, userData: string, group: string, rootCas?: string[],
+ *   from?: object}} options `group`: below /sys/fs/cgroup; `from`: another guest, whose disk this one gets a copy of
+ */
+export function makeGuest({ dir, base, id, name, address, userData, group, rootCas = [], from }) {
+  const top = join(dir, `guest-${id}`);
+  const disk = { up: join(top, 'up'), work: join(top, 'work'), docker: join(top, 'docker') };
+  const root = join(top, 'root');
+  const number = ++nth;
+  const netns = `guest${number}`;
+  mkdirSync(root, { recursive: true });
+  for (const it of Object.values(disk)) mkdirSync(it, { recursive: true });
+  if (from) {
+    for (const part of ['up', 'docker']) must('cp', ['-a', '--sparse=always', `${from.disk[part]}/.`, disk[part]]);
+  }
+  must('mount', ['-t', 'overlay', 'overlay', '-o', `lowerdir=${base},upperdir=${disk.up},workdir=${disk.work}`, root]);
+  if (existsSync(join(base, 'var/lib/docker')) && !from) must('cp', ['-a', `${join(base, 'var/lib/docker')}/.`, disk.docker]);
+  const console = join(top, 'console.log');
+  let process_;
+  let ended;
+
+  const put = (path, text) => {
+    mkdirSync(join(root, path, '..'), { recursive: true });
+    rmSync(join(root, path), { force: true });
+    writeFileSync(join(root, path), text);
+  };
+  /** What is changed for the lab: no datasource but the seed, an address from outside, the test CAs. */
+  const furnish = () => {
+    put('etc/cloud/cloud.cfg.d/99_lab.cfg', 'datasource_list: [NoCloud]\nnetwork: {config: disabled}\n');
+    put('etc/resolv.conf', `nameserver ${OUTSIDE}\n`);
+    put('var/lib/cloud/seed/nocloud/user-data', userData);
+    put('var/lib/cloud/seed/nocloud/meta-data', `instance-id: ${id}\nlocal-hostname: ${name}\n`);
+    put('etc/machine-id', '');
+    rootCas.forEach((pem, index) => put(`usr/local/share/ca-certificates/lab-${index}.crt`, pem));
+    if (rootCas.length > 0) must('chroot', [root, 'update-ca-certificates']);
+  };
+
+  const network = () => {
+    ip('netns', 'add', netns);
+    ip('link', 'add', `g${number}`, 'master', 'br0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', netns);
+    ip('link', 'set', `g${number}`, 'up');
+    ip('-n', netns, 'link', 'set', 'lo', 'up');
+    ip('-n', netns, 'address', 'add', `${address}/24`, 'dev', 'eth0');
+    ip('-n', netns, 'link', 'set', 'eth0', 'up');
+    ip('-n', netns, 'route', 'add', 'default', 'via', GATEWAY);
+  };
+
+  /** The pid of the guest's init, as seen here. */
+  const leader = () => {
+    const children = readFileSync(`/proc/${process_.pid}/task/${process_.pid}/children`, 'utf8').trim().split(' ');
+    const found = children.find((pid) => pid && readFileSync(`/proc/${pid}/comm`, 'utf8').startsWith('systemd'));
+    if (!found) throw new Error('the guest has no init yet');
+    return found;
+  };
+
+  const guest = {
+    id, name, address, userData, root, disk, console,
+    bootedAt: 0,
+    isUp: () => process_ !== undefined,
+    /** Switches it on. */
+    boot() {
+      if (process_) throw new Error('it runs already');
+      furnish();
+      network();
+      const out = openSync(console, 'a');
+      const args = ['--quiet', '--boot', '--register=no', '--keep-unit', `--machine=g${number}`, `--directory=${root}`];
+      args.push(`--network-namespace-path=/run/netns/${netns}`, '--resolv-conf=off', '--timezone=off', '--link-journal=no');
+      args.push('--capability=all', '--system-call-filter=add_key keyctl bpf', `--bind=${disk.docker}:/var/lib/docker`);
+      // Scripts may fill the disk or ask for its size: it is the machine's own.
+      guest.bootedAt = Date.now();
+      const env = { PATH, SYSTEMD_NSPAWN_API_VFS_WRITABLE: 'yes', SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: '1' };
+      // A control group of its own: systemd wants to be the root of one.
+      const inGroup = 'mkdir -p "$0" && echo $$ >"$0/cgroup.procs" && exec systemd-nspawn "$@"';
+      process_ = spawn('sh', ['-c', inGroup, `/sys/fs/cgroup/${group}/${netns}`, ...args], { env, stdio: ['ignore', out, out] });
+      ended = new Promise((done) => process_.once('exit', (code) => {
+        process_ = undefined;
+        spawnSync('ip', ['netns', 'delete', netns]);
+        spawnSync('ip', ['link', 'delete', `g${number}`]);
+        done(code);
+      }));
+      return guest;
+    },
+    /** Resolves when it is off. */
+    off: () => ended,
+    /** Power off without asking, as a provider does it. */
+    async kill() {
+      if (!process_) return;
+      try {
+        process.kill(Number(leader()), 'SIGKILL');
+      } catch {
+        process_?.kill('SIGKILL');
+      }
+      await ended;
+    },
+    /** The power button. */
+    async shutdown() {
+      if (!process_) return;
+      process_.kill('SIGTERM');
+      await ended;
+    },
+    /** Kills it and gives its disk back. */
+    async destroy() {
+      await guest.kill();
+      await until('the guest lets go of its disk', () => spawnSync('umount', [root]).status === 0 || !isMounted(root));
+      if (!process.env.MAYFLY_LAB_KEEP) rmSync(top, { recursive: true, force: true });
+    },
+    /** Runs a shell script as root in the guest: `{status, out}`. */
+    run(script, { timeoutMs = 60_000, input = '' } = {}) {
+      const args = ['--target', leader(), '--mount', '--uts', '--ipc', '--net', '--pid', '--root', '--wdns=/'];
+      args.push('env', '-i', `PATH=${PATH}`, 'HOME=/root', 'LANG=C.UTF-8', 'TERM=xterm', 'bash', '-c', script);
+      const done = spawnSync('nsenter', args, { encoding: 'utf8', timeout: timeoutMs, input, maxBuffer: 1 << 26 });
+      return { status: done.status ?? 1, out: `${done.stdout}${done.stderr}` };
+    },
+    /** The same, and what it prints; fails if it does. */
+    sh(script, options) {
+      const { status, out } = guest.run(script, options);
+      if (status !== 0) throw new Error(`in the guest: ${script}\nstatus ${status}: ${out.slice(-3000)}`);
+      return out.trim();
+    },
+    /** Changes its disk before it boots. */
+    put,
+    remove: (path) => rmSync(join(root, path), { recursive: true, force: true }),
+    /** A file of its disk; works when it is off, too. Undefined when there is none. */
+    read(path) {
+      return existsSync(join(root, path)) ? readFileSync(join(root, path), 'utf8') : undefined;
+    },
+    /** Keeps what tells why something failed. */
+    keepLogs(to) {
+      mkdirSync(to, { recursive: true });
+      if (existsSync(console)) cpSync(console, join(to, 'console.log'));
+      for (const path of ['var/log/mayfly', 'var/log/cloud-init.log', 'var/log/cloud-init-output.log', 'var/lib/cloud/data']) {
+        if (existsSync(join(root, path))) spawnSync('cp', ['-r', join(root, path), to]);
+      }
+      if (existsSync(join(root, 'var/log/journal'))) {
+        const journal = spawnSync('journalctl', ['--no-pager', '-q', '-D', join(root, 'var/log/journal')], { encoding: 'utf8', maxBuffer: 1 << 28 });
+        writeFileSync(join(to, 'journal.log'), journal.stdout ?? '');
+      }
+    },
+  };
+  return guest;
+}
+
+function isMounted(path) {
+  return readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${path} `);
+}
+
+export function must(command, args) {
+  const done = spawnSync(command, args, { encoding: 'utf8' });
+  if (done.status !== 0) throw new Error(`${command} ${args.join(' ')}: ${done.stderr || done.error}`);
+  return done.stdout;
+}

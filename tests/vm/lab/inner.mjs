@@ -1,0 +1,48 @@
+// One scenario in namespaces of its own, as run.mjs starts it: `inner.mjs <scenario> <file with what was prepared>`.
+// Prints its steps; exit status 0 if all of it held. Logs are kept when it did not.
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { startLab } from './lab.mjs';
+
+const [name, prepared] = process.argv.slice(2);
+const { image, proxies, dir, group, keep } = JSON.parse(readFileSync(prepared, 'utf8'));
+const scenario = await import(`../scenarios/${name}.mjs`);
+const began = Date.now();
+const seconds = (since = began) => ((Date.now() - since) / 1000).toFixed(1);
+
+mkdirSync(dir, { recursive: true });
+let lab;
+let code = 1;
+try {
+  lab = await startLab({ dir, proxies, group, image, ...scenario.options });
+  lab.step = async (title, body) => {
+    const since = Date.now();
+    try {
+      const result = await body();
+      process.stdout.write(`  ✔ ${title} (${seconds(since)} s)\n`);
+      return result;
+    } catch (error) {
+      process.stdout.write(`  ✖ ${title} (${seconds(since)} s)\n`);
+      throw error;
+    }
+  };
+  const timeout = new Promise((_, failed) => {
+    const minutes = scenario.minutes ?? 10;
+    setTimeout(() => failed(new Error(`not done within ${minutes} min`)), minutes * 60_000).unref();
+  });
+  await Promise.race([scenario.default(lab), timeout]);
+  code = 0;
+} catch (error) {
+  process.stdout.write(`${error.stack ?? error}\n${error.cause ? `because: ${error.cause.stack ?? error.cause}\n` : ''}`);
+  rmSync(keep, { recursive: true, force: true });
+  try {
+    lab?.keepLogs(keep);
+    process.stdout.write(`logs: ${keep}\n`);
+  } catch (worse) {
+    process.stdout.write(`no logs: ${worse.message}\n`);
+  }
+}
+process.stdout.write(`  ${seconds()} s\n`);
+// Everything else ends with the namespaces.
+await Promise.race([lab?.stop().catch((error) => process.stdout.write(`${error.message}\n`)), new Promise((go) => setTimeout(go, 20_000))]);
+process.exit(code);
