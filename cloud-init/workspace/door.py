@@ -27,6 +27,7 @@ TRIES = 5
 LOCK_SECS = 900
 TRIES_OF_ALL = 60  # many addresses together: the password closes, links go on
 BODY_MAX_BYTES = 4096
+PHASES = ("docker", "clone", "devcontainer", "ui")
 LOGS = ("boot", "git", "clone", "devcontainer", "ui", "engine", "tools", "idle")
 
 SCRIPT = """
@@ -46,7 +47,8 @@ const token = location.hash.slice(1);
 if (token) { history.replaceState(null, '', location.pathname + location.search); form.hidden = true; signIn({token}); }
 """
 STYLE = """body{font:1rem/1.5 system-ui,sans-serif;max-width:44rem;margin:4rem auto;padding:0 1rem;color-scheme:light dark}
-input,button{font:inherit;padding:.5rem .75rem}pre{overflow:auto;max-height:24rem;padding:1rem;border:1px solid}td{padding-right:2rem}"""
+input,button{font:inherit;padding:.5rem .75rem}pre{overflow:auto;max-height:24rem;padding:1rem;border:1px solid}
+th{text-align:left;font-weight:normal;opacity:.75;white-space:nowrap;padding-right:2rem;vertical-align:top}td{overflow-wrap:anywhere}"""
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title><style>{style}</style><main><h1>{title}</h1>{body}</main>"""
 SIGN_IN = """<form><p><label for="password">Password of this workspace</label></p>
@@ -225,8 +227,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if "application/json" in self.headers.get("Accept", ""):
             self.answer(200, json.dumps(state).encode())
             return
+        took = state["boot"].get("seconds") or {}
         rows = [("Phase", state["boot"].get("phase", "booting")), ("Reason", (state["boot"].get("reason") or {}).get("code", "")),
-                *((f"{name}, seconds", text) for name, text in (state["boot"].get("seconds") or {}).items()),
+                ("Boot", ", ".join(f"{name} {took[name]} s" for name in PHASES if name in took)),
                 *((f"Idle: {name}", "no sign" if text is None else f"{text} min ago")
                   for name, text in (state["idle"].get("verdict") or {}).items()),
                 ("Ends", state["idle"].get("says", "")), ("Certificate", state["tls"].get("tls", "")),

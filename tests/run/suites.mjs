@@ -26,6 +26,8 @@ export const SUITES = [
   { name: 'cloud-init', files: filesOf('tests/cloud-init'), run: cloudInitTests },
   { name: 'run', files: filesOf('tests/run'), needs: [worker, fakeCloud], run: nodeTests },
   { name: 'e2e', files: filesOf('tests/e2e'), needs: [worker, fakeCloud, needHcloud], run: browserTests },
+  { name: 'stand-ins', files: filesOf('tests/vm/stand-ins'), run: nodeTests },
+  { name: 'vm', needs: [worker, fakeCloud], run: bootOnce },
 ];
 
 function filesOf(dir) {
@@ -132,6 +134,12 @@ async function browserTests(files) {
     }
   }
   return nodeTests(files);
+}
+
+/** The main story in a booted guest; all the others are `npm run test:vm`. */
+async function bootOnce() {
+  const { runScenarios } = await import('../vm/scenarios.mjs');
+  return runScenarios(['cold']);
 }
 
 /** What Cloudflare would get, by wrangler's own measure. */

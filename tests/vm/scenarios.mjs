@@ -13,8 +13,8 @@ const PROGRAMS = {
   'systemd-nspawn': 'systemd-container', mmdebstrap: 'mmdebstrap', dnsmasq: 'dnsmasq-base', ip: 'iproute2', git: 'git', 'git-lfs': 'git-lfs',
 };
 
-/** Resolves to `{passed, failed, skipped}`. */
-export async function runScenarios(names) {
+/** Resolves to `{passed, failed, skipped}`. `folder`: where their files are. */
+export async function runScenarios(names, { folder = 'scenarios' } = {}) {
   const counts = { passed: 0, failed: 0, skipped: 0 };
   const reason = await missing();
   if (reason) {
@@ -29,10 +29,11 @@ export async function runScenarios(names) {
   try {
     proxies = await startProxies({ dir: scratch });
     for (const name of names) {
-      const { image: kind = 'warm' } = await import(`./scenarios/${name}.mjs`);
+      const file = new URL(`${folder}/${name}.mjs`, import.meta.url).href;
+      const { image: kind = 'warm' } = await import(file);
       const image = await labImage(kind);
       process.stdout.write(`\n${name}\n`);
-      const status = await one(name, { scratch, image, proxies: JSON.parse(JSON.stringify(proxies)) });
+      const status = await one(name, { file, scratch, image, proxies: JSON.parse(JSON.stringify(proxies)) });
       process.stdout.write(`${status === 0 ? '✔' : '✖'} ${name}\n`);
       counts[status === 0 ? 'passed' : 'failed'] += 1;
     }
@@ -58,15 +59,15 @@ async function missing() {
 }
 
 /** One scenario: processes, mounts and network end with it. */
-async function one(name, { scratch, image, proxies }) {
+async function one(name, { file, scratch, image, proxies }) {
   const group = `mayfly-lab-${process.pid}`;
   const dir = join(scratch, name);
   const prepared = join(scratch, `${name}.json`);
   writeFileSync(prepared, JSON.stringify({ image, proxies, dir, group, keep: join(cacheDir(), 'vm-failed', name) }));
   const args = ['--mount', '--net', '--pid', '--fork', '--kill-child', '--mount-proc', '--propagation', 'private'];
-  // What `ip netns` keeps is the lab's alone.
-  const start = 'mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns && exec "$@"';
-  args.push('sh', '-c', start, 'lab', process.execPath, INNER, name, prepared);
+  // What `ip netns` and systemd-nspawn keep is the lab's alone; the latter wants it in memory, or a guest cannot reboot.
+  const start = 'for it in netns systemd/nspawn; do mkdir -p /run/$it && mount -t tmpfs tmpfs /run/$it || exit; done; exec "$@"';
+  args.push('sh', '-c', start, 'lab', process.execPath, INNER, file, prepared);
   const env = toolEnv({ FAKE_CLOUD_BIN: process.env.FAKE_CLOUD_BIN ?? join(targetDir, 'debug/fake-cloud') });
   const child = spawn('unshare', args, { cwd: root, env, stdio: ['ignore', 'inherit', 'inherit'], detached: true });
   const kill = () => child.kill('SIGKILL');

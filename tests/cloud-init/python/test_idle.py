@@ -2,6 +2,7 @@
 import email.utils
 import json
 import os
+import subprocess
 import time
 import types
 import unittest
@@ -250,6 +251,24 @@ class Ticks(Machine):
         self.assertEqual(state["beat_at"], BOOT + 20)
         self.tick(state)
         self.assertEqual(len(self.beats()), 1)
+
+    def test_a_certificate_that_comes_later_is_told_at_once(self):
+        own, trusted = {"tls": "self_signed", "sha256": "a" * 64}, {"tls": "trusted", "sha256": "b" * 64}
+        self.put("run/mayfly/public/tls.json", json.dumps(own))
+        looks = [own, trusted]
+        def run(command, **_):
+            self.assertTrue(command[1].endswith("/tls.py"))
+            return subprocess.CompletedProcess(command, 0, json.dumps(looks.pop(0)), "")
+        with mock.patch.object(subprocess, "run", run):
+            state = self.tick(self.state(120))
+            state = self.tick(state)
+            self.tick(state)
+        self.assertEqual([beat["tls"] for beat in self.beats()], [own, trusted])
+        self.assertEqual(looks, [], "and one that is trusted is not looked at again")
+
+    def test_a_door_that_shows_nothing_is_no_news(self):
+        self.tick(self.state(120, beat_at=1e9, attention=None))
+        self.assertEqual(self.beats(), [])
 
     def test_idle_ends_and_the_worker_hears_of_it_first(self):
         self.tick(self.state(31 * 60, beat_at=1e9))

@@ -104,6 +104,15 @@ class Client(Machine):
                          {"phase": "failed", "seconds": {"docker": 12}, "reason": {"phase": "clone", "code": "auth_failed"},
                           "log_tail": "fatal: no"})
 
+    def test_ready_says_which_certificate_the_door_shows(self):
+        self.assertNotIn("tls", self.worker.body("ready"), "while there is none")
+        seen = {"tls": "self_signed", "sha256": "0" * 64}
+        self.put("run/mayfly/public/tls.json", json.dumps({**seen, "more": 1}))
+        self.assertEqual(self.worker.body("ready")["tls"], seen)
+        self.assertNotIn("tls", self.worker.body("ui"))
+        self.put("run/mayfly/public/tls.json", json.dumps({"tls": "", "sha256": ""}))
+        self.assertNotIn("tls", self.worker.body("ready"))
+
     def test_a_report_that_nobody_took_is_kept_and_sent_again(self):
         answers = [(503, {}), (200, {})]
         _, calls = self.serve(lambda *_: answers.pop(0))

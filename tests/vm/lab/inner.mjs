@@ -1,12 +1,12 @@
-// One scenario in namespaces of its own, as run.mjs starts it: `inner.mjs <scenario> <file with what was prepared>`.
+// One scenario in namespaces of its own, as scenarios.mjs starts it: `inner.mjs <its file> <file with what was prepared>`.
 // Prints its steps; exit status 0 if all of it held. Logs are kept when it did not.
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { startLab } from './lab.mjs';
 
-const [name, prepared] = process.argv.slice(2);
+const [file, prepared] = process.argv.slice(2);
 const { image, proxies, dir, group, keep } = JSON.parse(readFileSync(prepared, 'utf8'));
-const scenario = await import(`../scenarios/${name}.mjs`);
+const scenario = await import(file);
 const began = Date.now();
 const seconds = (since = began) => ((Date.now() - since) / 1000).toFixed(1);
 
