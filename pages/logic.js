@@ -54,6 +54,7 @@ const USUAL_SECONDS = { booting: 30, docker: 25, clone: 5, devcontainer: 60, ui:
 
 const REASONS = {
   apt_failed: 'System packages could not be installed.',
+  download_failed: 'A program that every workspace needs could not be downloaded.',
   docker_failed: 'The container engine did not start.',
   not_found: 'The repository or branch does not exist, or the token may not see it.',
   auth_failed: 'The repository refused the credentials. A private one needs a git token.',
@@ -62,8 +63,8 @@ const REASONS = {
   clone_failed: 'Cloning the repository failed.',
   build_failed: 'The devcontainer could not be built.',
   fallback: 'The repository’s own devcontainer failed to build, so the default one is running.',
-  ui_failed: 'The web UI did not start. The terminal works.',
-  ui_down: 'The web UI stopped answering. The terminal works.',
+  ui_failed: 'The web UI could not be installed. The terminal works.',
+  ui_down: 'The web UI did not come up. The terminal works.',
   open_registration: 'The web UI would have let strangers register, so it stays closed.',
   no_space: 'The disk is full.',
   timeout: 'It took too long and was given up.',

@@ -31,9 +31,9 @@ say() {
   printf '%s %s\n' "$(date -u +%FT%TZ)" "$*"
 }
 
-# The reason code of the step that fails next; the boot script reports it.
+# Why this step fails: the boot script names the file and reports what is in it. Steps run side by side, so each has its own.
 because() {
-  printf '%s\n' "$1" >"$RUN/reason"
+  printf '%s\n' "$1" >"${REASON_FILE:-$RUN/reason}"
 }
 
 # retry TIMES SECONDS COMMAND...
@@ -52,9 +52,13 @@ retry() {
 # fetch URL ALGORITHM CHECKSUM FILE: downloads over https and keeps the file only if it is the pinned one.
 fetch() {
   local part=$4.part
-  retry 4 2 curl -fsSL --proto '=https' --proto-redir '=https' --connect-timeout 15 --max-time 240 -o "$part" "$1" || return 1
+  if ! retry 4 2 curl -fsSL --proto '=https' --proto-redir '=https' --connect-timeout 15 --max-time 240 -o "$part" "$1"; then
+    because download_failed
+    return 1
+  fi
   if ! printf '%s  %s\n' "$3" "$part" | "$2sum" -c --status; then
     say "checksum mismatch: $1"
+    because download_failed
     rm -f "$part"
     return 1
   fi

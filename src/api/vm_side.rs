@@ -202,7 +202,7 @@ pub(super) async fn progress<H: Host>(
             .ok_or_else(|| Problem::invalid_field("host_key", "must be SHA256:… as ssh-keygen -l prints it"))
     });
     let host_key = host_key.transpose()?;
-    let tls = request.tls.map(certificate_label).transpose()?;
+    let tls = request.tls.as_ref().map(certificate_label).transpose()?;
     let Found { provider, vm, .. } = find(ctx, who).await?.ok_or_else(gone)?;
     let is_new_boot = reported == Phase::Booting && vm.labels.phase != Phase::Booting;
     let phase = vm.labels.phase.advanced_to(reported);
@@ -254,7 +254,7 @@ pub(super) async fn heartbeat<H: Host>(
         Some(it @ ("waiting" | "done")) => Some(it.to_owned()),
         Some(_) => return Err(Problem::invalid_field("attention", "must be waiting, done or null")),
     };
-    let tls = request.tls.map(certificate_label).transpose()?;
+    let tls = request.tls.as_ref().map(certificate_label).transpose()?;
     let Found { provider, vm, rate_budget } = find(ctx, who).await?.ok_or_else(gone)?;
     let mut verdict = Verdict::default();
     for (name, minutes) in request.verdict {
@@ -361,7 +361,7 @@ fn is_own_address(vm: &Vm<'_>, caller: &str) -> bool {
     }
 }
 
-fn certificate_label(it: TlsRequest) -> Result<String, Problem> {
+fn certificate_label(it: &TlsRequest) -> Result<String, Problem> {
     Certificate::parse(&it.tls, &it.sha256).map(|it| it.pack()).ok_or_else(|| {
         Problem::invalid_field(
             "tls",

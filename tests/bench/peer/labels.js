@@ -4,6 +4,7 @@ const TIMED = { d: 'docker', c: 'clone', v: 'devcontainer', u: 'ui' };
 const SIGNALS = { a: 'agent', t: 'transcript', f: 'files', c: 'connection', s: 'ssh', b: 'build', k: 'keep' };
 const REASONS = {
   apt_failed: 'packages could not be installed',
+  download_failed: 'a program could not be downloaded',
   docker_failed: 'Docker did not start',
   not_found: 'the repository or branch does not exist, or the credential may not see it',
   auth_failed: 'the repository asks for a credential: give a git_token or use an ssh key',
@@ -12,7 +13,7 @@ const REASONS = {
   clone_failed: 'git could not clone the repository',
   build_failed: 'the devcontainer could not be built, and neither could the default one',
   fallback: "the repository's devcontainer could not be built; this is the default one",
-  ui_failed: 'neither the web UI nor the terminal came up',
+  ui_failed: 'the web UI could not be installed; the terminal works',
   ui_down: 'the web UI did not come up; the terminal did',
   open_registration: 'the web UI let a stranger register, so it was not opened',
   no_space: 'the disk is full',

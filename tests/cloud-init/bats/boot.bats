@@ -82,13 +82,25 @@ vm_json() {
 
 @test "a step's own word comes before its status, and a full disk before both" {
   . /opt/mayfly/workspace/boot
-  [ "$(code_of 1 clone_failed)" = clone_failed ]
-  [ "$(code_of 124 clone_failed)" = timeout ]
-  [ "$(code_of 137 clone_failed)" = timeout ]
-  because auth_failed
-  [ "$(code_of 124 clone_failed)" = auth_failed ]
+  [ "$(code_of 1 clone_failed clone)" = clone_failed ]
+  [ "$(code_of 124 clone_failed clone)" = timeout ]
+  [ "$(code_of 137 clone_failed clone)" = timeout ]
+  mkdir -p "$RUN/reasons"
+  REASON_FILE=$RUN/reasons/clone because auth_failed
+  [ "$(code_of 124 clone_failed clone)" = auth_failed ]
   stub df <<<'printf "Avail\n1024\n"'
-  [ "$(code_of 1 clone_failed)" = no_space ]
+  [ "$(code_of 1 clone_failed clone)" = no_space ]
+}
+
+@test "steps side by side each have a reason of their own, and none from an earlier boot" {
+  . /opt/mayfly/workspace/boot
+  eval "$(declare -f run | sed '1s/^run /run_boot /')"
+  mkdir -p "$RUN/reasons"
+  echo timeout >"$RUN/reasons/clone"
+  run_boot caddy 5 bash -c '. /opt/mayfly/workspace/lib.sh; because download_failed; exit 1' >/dev/null || true
+  run_boot clone 5 false >/dev/null || true
+  [ "$(code_of 1 internal caddy)" = download_failed ]
+  [ "$(code_of 1 clone_failed clone)" = clone_failed ]
 }
 
 @test "a step is stopped when its time is up, and its log is kept" {
@@ -105,7 +117,7 @@ vm_json() {
 @test "a failure is reported with its phase, its code and its log, and the terminal still starts" {
   stub python3 <<<':'
   stub systemctl <<<':'
-  run bash -c '. /opt/mayfly/workspace/boot; because auth_failed; fail clone 128 clone_failed clone'
+  run bash -c '. /opt/mayfly/workspace/boot; mkdir -p "$RUN/reasons"; echo auth_failed >"$RUN/reasons/clone"; fail clone 128 clone_failed clone'
   [ "$status" -eq 1 ]
   [[ $(calls python3) == *"worker.py progress failed --at clone --code auth_failed --log $MAYFLY_ROOT/var/log/mayfly/clone.log" ]]
   [ "$(calls systemctl)" = "start mayfly-terminal.service" ]
@@ -123,6 +135,7 @@ vm_json() {
   run fetch https://x.example/f sha256 "$(printf genuine | sha256sum | cut -d' ' -f1)" "$BATS_TEST_TMPDIR/f"
   [ "$status" -ne 0 ]
   [ ! -e "$BATS_TEST_TMPDIR/f" ] && [ ! -e "$BATS_TEST_TMPDIR/f.part" ]
+  [ "$(cat "$RUN/reason")" = download_failed ]
   fetch https://x.example/f sha256 "$(printf tampered | sha256sum | cut -d' ' -f1)" "$BATS_TEST_TMPDIR/f"
   [ "$(cat "$BATS_TEST_TMPDIR/f")" = tampered ]
   [[ $(calls curl) == *"--proto =https"* ]]

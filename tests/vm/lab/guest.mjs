@@ -116,18 +116,25 @@ export function makeGuest({ dir, base, id, name, address, userData, group, rootC
       await until('the guest lets go of its disk', () => spawnSync('umount', [root]).status === 0 || !isMounted(root));
       if (!process.env.MAYFLY_LAB_KEEP) rmSync(top, { recursive: true, force: true });
     },
-    /** Runs a shell script as root in the guest: `{status, out}`. */
+    /** Runs a shell script as root in the guest: `{status, out}`; status 124 when time is up. The stand-ins go on meanwhile. */
     run(script, { timeoutMs = 60_000, input = '' } = {}) {
       const args = ['--target', leader(), '--mount', '--uts', '--ipc', '--net', '--pid', '--root', '--wdns=/'];
-      args.push('env', '-i', `PATH=${PATH}`, 'HOME=/root', 'LANG=C.UTF-8', 'TERM=xterm', 'bash', '-c', script);
-      const done = spawnSync('nsenter', args, { encoding: 'utf8', timeout: timeoutMs, input, maxBuffer: 1 << 26 });
-      return { status: done.status ?? 1, out: `${done.stdout}${done.stderr}` };
+      args.push('env', '-i', `PATH=${PATH}`, 'HOME=/root', 'LANG=C.UTF-8', 'TERM=xterm', 'timeout', String(timeoutMs / 1000), 'bash', '-c', script);
+      const child = spawn('nsenter', args, { stdio: ['pipe', 'pipe', 'pipe'] });
+      let out = '';
+      for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (out += text));
+      child.stdin.on('error', () => {}).end(input);
+      return new Promise((done, failed) => child.on('error', failed).on('close', (status) => done({ status: status ?? 1, out })));
     },
     /** The same, and what it prints; fails if it does. */
-    sh(script, options) {
-      const { status, out } = guest.run(script, options);
+    async sh(script, options) {
+      const { status, out } = await guest.run(script, options);
       if (status !== 0) throw new Error(`in the guest: ${script}\nstatus ${status}: ${out.slice(-3000)}`);
       return out.trim();
+    },
+    /** A shell script in the workspace's container, by the way that terminals take: what it prints, whatever its status. */
+    async inside(script) {
+      return (await guest.run(`exec /opt/mayfly/workspace/in-container sh -c ${quoted(script)} </dev/null`)).out.trim();
     },
     /** Changes its disk before it boots. */
     put,
@@ -150,6 +157,11 @@ export function makeGuest({ dir, base, id, name, address, userData, group, rootC
     },
   };
   return guest;
+}
+
+/** For a shell: one word, as it is. */
+function quoted(text) {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
 function isMounted(path) {

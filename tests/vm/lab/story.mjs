@@ -23,14 +23,14 @@ export async function story(lab, { webUi, idleMinutes, prompt }) {
   assert.deepEqual(vm.boot.phases.map((it) => it.phase), ['docker', 'clone', 'devcontainer', 'ui']);
   process.stdout.write(`    ${vm.boot.phases.map((it) => `${it.phase} ${it.seconds} s`).join(', ')}\n`);
 
-  await lab.step('cloud-init has nothing to complain about', () => {
+  await lab.step('cloud-init has nothing to complain about', async () => {
     assert.deepEqual(JSON.parse(guest.read('var/lib/cloud/data/result.json')).v1.errors, []);
     const status = JSON.parse(guest.read('var/lib/cloud/data/status.json')).v1;
     for (const stage of Object.values(status)) assert.deepEqual(stage?.recoverable_errors ?? {}, {});
   });
 
-  await lab.step('the API knows the host key that SSH shows, and the door’s certificate is trusted', () => {
-    const shown = guest.sh('ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub').split(' ')[1];
+  await lab.step('the API knows the host key that SSH shows, and the door’s certificate is trusted', async () => {
+    const shown = (await guest.sh('ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub')).split(' ')[1];
     assert.equal(vm.ssh.host_key, shown);
     assert.equal(vm.tls.state, 'trusted');
   });

@@ -13,7 +13,7 @@ export default async function credential(lab) {
     const { id, guest } = await lab.create({ repo_url: git.url('shop'), web_ui: 'ttyd', idle_minutes: 1 });
     assert.ok(!guest.userData.includes(CREDENTIAL), 'no credential in the user data');
     await lab.ready(id);
-    assert.match(guest.sh('stat -c "%a %U" /etc/mayfly/secrets/provider_credential'), /^600 root$/);
+    assert.match(await guest.sh('stat -c "%a %U" /etc/mayfly/secrets/provider_credential'), /^600 root$/);
     await lab.gone(id);
     assert.match(guest.read('var/log/mayfly/idle.log'), /by_provider: accepted/);
     assert.ok(front.requests.some((it) => it.host === 'api.hetzner.cloud' && it.method === 'DELETE' && it.from === guest.address));

@@ -68,7 +68,7 @@ export default async function failures(lab) {
     const { boot } = await lab.ready(id);
     front.mend(lab.hosts.npm);
     assert.deepEqual([boot.reason.phase, boot.reason.code], ['ui', 'ui_failed']);
-    guest.sh('curl -fsS -o /dev/null http://127.0.0.1:7681/terminal/');
+    await guest.sh('curl -fsS -o /dev/null http://127.0.0.1:7681/terminal/');
   });
   await lab.step('all of them are deleted when idle', async () => {
     for (const { id } of begun) await lab.gone(id, { timeoutMs: 420_000 });

@@ -41,21 +41,20 @@ export default async function hostile(lab) {
     const { id, guest } = await lab.create({ repo_url: git.url('inside'), web_ui: 'ttyd' });
     const vm = await lab.ready(id);
     assert.equal(vm.boot.reason, null);
-    const inside = (command) => guest.run(`/opt/mayfly/workspace/in-container sh -c '${command}' </dev/null`).out;
-    const loot = inside('cat /tmp/loot');
+    const loot = await guest.inside('cat /tmp/loot');
     assert.ok(!loot.includes(CREDENTIAL) && !loot.includes('capability') && !loot.includes('#cloud-config'), loot);
     assert.match(loot, /unauthorized/, 'the Worker was reached, and refused');
     assert.deepEqual(metadata.requests.filter((it) => it.from === guest.address), [], 'the metadata service was not');
-    const everything = inside('env; cat /proc/*/environ /mnt/mayfly/env.sh /mnt/mayfly/git/* 2>/dev/null; find / -xdev -name "vm.json" 2>/dev/null');
-    const capability = JSON.parse(guest.sh('cat /etc/mayfly/vm.json')).capability;
+    const everything = await guest.inside('env; cat /proc/*/environ /mnt/mayfly/env.sh /mnt/mayfly/git/* 2>/dev/null; find / -xdev -name "vm.json" 2>/dev/null');
+    const capability = JSON.parse(await guest.sh('cat /etc/mayfly/vm.json')).capability;
     for (const secret of [CREDENTIAL, capability]) assert.ok(!everything.includes(secret));
     // Nor does the VM's unprivileged user get there, for whoever ends up as it.
     const asDev = (command) => guest.run(`setpriv --reuid dev --regid dev --init-groups ${command}`);
-    assert.notEqual(asDev('cat /etc/mayfly/secrets/provider_credential').status, 0);
-    assert.notEqual(asDev('curl -s -m 3 http://169.254.169.254/hetzner/v1/userdata').status, 0);
-    assert.notEqual(asDev('docker ps').status, 0);
-    assert.notEqual(asDev('sudo -n id').status, 0);
-    assert.equal(guest.run('curl -s -m 3 http://169.254.169.254/hetzner/v1/userdata').out, '', 'not even root');
+    assert.notEqual((await asDev('cat /etc/mayfly/secrets/provider_credential')).status, 0);
+    assert.notEqual((await asDev('curl -s -m 3 http://169.254.169.254/hetzner/v1/userdata')).status, 0);
+    assert.notEqual((await asDev('docker ps')).status, 0);
+    assert.notEqual((await asDev('sudo -n id')).status, 0);
+    assert.equal((await guest.run('curl -s -m 3 http://169.254.169.254/hetzner/v1/userdata')).out, '', 'not even root');
     assert.ok(guest.isUp());
     assert.equal((await lab.api('DELETE', `/vms/${id}`)).status, 200);
   });
@@ -63,7 +62,7 @@ export default async function hostile(lab) {
   await lab.step('the exchange is closed once its code may run', async () => {
     const { id, guest } = await lab.create({ repo_url: git.url('inside'), web_ui: 'ttyd' });
     await lab.ready(id);
-    const told = guest.sh(`cd /opt/mayfly && python3 -c 'import common; print(common.worker("POST", "/vm/boot", {"sealed": ""})[:2])'`);
+    const told = await guest.sh(`cd /opt/mayfly && python3 -c 'import common; print(common.worker("POST", "/vm/boot", {"sealed": ""})[:2])'`);
     assert.match(told, /403.*boot_closed/);
     assert.equal((await lab.api('DELETE', `/vms/${id}`)).status, 200);
   });
@@ -73,8 +72,8 @@ export default async function hostile(lab) {
       const { id, guest } = await lab.create({ repo_url: git.url(name), web_ui: 'ttyd' });
       const vm = await lab.ready(id);
       assert.deepEqual([vm.boot.reason?.phase, vm.boot.reason?.code], ['devcontainer', 'fallback']);
-      assert.equal(guest.run('cat /tmp/loot').status, 1, 'nothing of it ran on the host');
-      assert.equal(guest.sh('docker inspect -f "{{.HostConfig.Privileged}}" $(cat /var/lib/mayfly/container/id)'), 'false');
+      assert.equal((await guest.run('cat /tmp/loot')).status, 1, 'nothing of it ran on the host');
+      assert.equal(await guest.sh('docker inspect -f "{{.HostConfig.Privileged}}" $(cat /var/lib/mayfly/container/id)'), 'false');
       assert.equal((await lab.api('DELETE', `/vms/${id}`)).status, 200);
     });
   }
@@ -82,7 +81,7 @@ export default async function hostile(lab) {
     const { id, guest } = await lab.create({ repo_url: git.url('outside'), web_ui: 'ttyd', trust_repo: true });
     const vm = await lab.ready(id);
     assert.equal(vm.boot.reason, null);
-    assert.equal(guest.run('ls /tmp/loot').status, 0, 'its command ran on the host, as it asked for');
+    assert.equal((await guest.run('ls /tmp/loot')).status, 0, 'its command ran on the host, as it asked for');
     assert.equal((await lab.api('DELETE', `/vms/${id}`)).status, 200);
   });
   assert.deepEqual(front.requests.filter((it) => it.method === 'DELETE' && it.path === '/vm' && it.status === 200), [], 'and none was deleted early');

@@ -16,17 +16,16 @@ export default async function idle(lab) {
   await page.waitForURL((url) => !url.pathname.startsWith('/_mayfly'));
 
   /** The verdict of one look, in minutes since each sign's last work. */
-  const look = () => {
-    guest.sh('python3 /opt/mayfly/idle.py tick');
-    return JSON.parse(guest.sh('cat /run/mayfly/public/idle.json')).verdict;
+  const look = async () => {
+    await guest.sh('python3 /opt/mayfly/idle.py tick');
+    return JSON.parse(await guest.sh('cat /run/mayfly/public/idle.json')).verdict;
   };
   /** Two looks, so far apart that rates mean something; cron's own may come between. */
   const over = async (ms) => {
-    look();
+    await look();
     await new Promise((go) => setTimeout(go, ms));
     return look();
   };
-  const inside = (command) => guest.sh(`/opt/mayfly/workspace/in-container sh -c '${command}' </dev/null`);
   /** Ages every sign, so that what is fresh afterwards is fresh because of what was done. */
   const forget = () => guest.sh(`python3 - <<'PY'
 import json
@@ -45,66 +44,66 @@ find /workspaces /home/dev/.claude -exec touch -h -d "20 minutes ago" {} + ; tou
     await page.goto(vm.urls.web_ui);
     await page.waitForLoadState('networkidle').catch(() => {});
     await new Promise((go) => setTimeout(go, 5000));
-    forget();
+    await forget();
     assert.deepEqual(fresh(await over(130_000)), []);
   });
   await lab.step('typing is', async () => {
     await page.goto(vm.urls.terminal);
     await until('the terminal', () => terminalText(page));
-    forget();
+    await forget();
     await page.locator('.xterm-helper-textarea').focus();
     await page.keyboard.press('Control+c');
-    await until('typing is seen', () => fresh(look()).includes('connection'), { timeoutMs: 30_000 });
+    await until('typing is seen', async () => fresh(await look()).includes('connection'), { timeoutMs: 30_000 });
   });
   await lab.step('a file that is written is', async () => {
-    forget();
-    inside('echo x >new.txt');
-    assert.ok(fresh(look()).includes('files'));
+    await forget();
+    await guest.inside('echo x >new.txt');
+    assert.ok(fresh(await look()).includes('files'));
   });
   await lab.step('what tools generate is not', async () => {
-    inside('mkdir -p node_modules/a');
-    forget();
-    inside('echo x >node_modules/a/b; echo y >.git/z');
-    assert.ok(!fresh(look()).includes('files'));
+    await guest.inside('mkdir -p node_modules/a');
+    await forget();
+    await guest.inside('echo x >node_modules/a/b; echo y >.git/z');
+    assert.ok(!fresh(await look()).includes('files'));
   });
   await lab.step('a build is', async () => {
-    forget();
-    guest.sh('docker exec -d $(cat /var/lib/mayfly/container/id) sh -c "cp /bin/bash /tmp/make; timeout 60 /tmp/make -c \'while :; do :; done\'"');
+    await forget();
+    await guest.sh('docker exec -d $(cat /var/lib/mayfly/container/id) sh -c "cp /bin/bash /tmp/make; timeout 60 /tmp/make -c \'while :; do :; done\'"');
     assert.ok(fresh(await over(8000)).includes('build'));
-    guest.sh('pkill -x make');
+    await guest.sh('pkill -x make');
   });
   await lab.step('an agent that thinks for long without touching a file is', async () => {
     anthropic.slow(600_000);
-    guest.sh('docker exec -d -u $(cat /var/lib/mayfly/container/user) -w /workspaces/shop $(cat /var/lib/mayfly/container/id) /bin/sh /mnt/mayfly/enter claude -p "think hard"');
+    await guest.sh('docker exec -d -u $(cat /var/lib/mayfly/container/user) -w /workspaces/shop $(cat /var/lib/mayfly/container/id) /bin/sh /mnt/mayfly/enter claude -p "think hard"');
     await until('it asks', () => anthropic.requests.some((it) => it.prompt.includes('think hard')), { timeoutMs: 60_000 });
-    forget();
+    await forget();
     // 40 minutes into its turn, by the only thing that tells how long it has been at it.
-    guest.sh('touch -d "40 minutes ago" /run/mayfly/agent/share/spool/*');
+    await guest.sh('touch -d "40 minutes ago" /run/mayfly/agent/share/spool/*');
     assert.ok(fresh(await over(8000)).includes('agent'));
-    guest.sh('pkill -x claude');
+    await guest.sh('pkill -x claude');
     anthropic.slow(0);
-    forget();
+    await forget();
     assert.ok(!fresh(await over(8000)).includes('agent'), 'and is none once it is dead');
   });
   await lab.step('broken parts neither end it nor keep it', async () => {
-    forget();
-    guest.sh('systemctl stop docker.socket docker; mv /usr/bin/ss /usr/bin/ss.gone 2>/dev/null || mv $(command -v ss) $(command -v ss).gone');
-    const verdict = look();
+    await forget();
+    await guest.sh('systemctl stop docker.socket docker; mv /usr/bin/ss /usr/bin/ss.gone 2>/dev/null || mv $(command -v ss) $(command -v ss).gone');
+    const verdict = await look();
     assert.deepEqual(fresh(verdict).filter((it) => it !== 'connection'), []);
     assert.ok(guest.isUp());
-    guest.sh('for f in /usr/bin/ss.gone /usr/sbin/ss.gone /bin/ss.gone; do [ ! -e $f ] || { mv $f ${f%.gone}; break; }; done; systemctl start docker');
+    await guest.sh('for f in /usr/bin/ss.gone /usr/sbin/ss.gone /bin/ss.gone; do [ ! -e $f ] || { mv $f ${f%.gone}; break; }; done; systemctl start docker');
   });
   await lab.step('a clock that jumps makes nobody idle', async () => {
-    const log = guest.sh('wc -l </var/log/mayfly/idle.log');
+    const log = await guest.sh('wc -l </var/log/mayfly/idle.log');
     assert.ok(Number(log) >= 0);
-    const decided = guest.sh(`cd /opt/mayfly && python3 - <<'PY'
+    const decided = await guest.sh(`cd /opt/mayfly && python3 - <<'PY'
 import json, time
 import idle, signals, common
 real = time.time
 time.time = lambda: real() + 86400 * 30
 state = common.load(idle.STATE_FILE)
 wall, boot = time.time(), signals.boot_seconds()
-unknown = idle.look(state, wall, boot)
+unknown = idle.await look(state, wall, boot)
 print(idle.decide(state, unknown, boot, idle.clock(state, wall, boot), 60, state.get("expires", 0))[0])
 PY`);
     assert.equal(decided, 'live');

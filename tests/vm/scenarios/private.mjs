@@ -15,27 +15,26 @@ export default async function privateRepo(lab) {
 
   const { id, guest } = await lab.create({ repo_url: git.url('shop'), web_ui: 'ttyd', idle_minutes: 1, git_token: TOKEN });
   await lab.step('boot to ready', () => lab.ready(id));
-  const inside = (command) => guest.sh(`cd / && /opt/mayfly/workspace/in-container sh -c '${command}' </dev/null`);
 
-  await lab.step('files, submodules and large files are there', () => {
+  await lab.step('files, submodules and large files are there', async () => {
     const at = '/workspaces/shop';
-    assert.equal(guest.sh(`cat ${at}/big.bin`), 'the large file itself');
-    assert.equal(guest.sh(`cat ${at}/part/part.txt`), 'a private part');
-    assert.equal(guest.sh(`cat ${at}/far/far.txt`), 'from another host');
-    assert.equal(guest.sh(`stat -c %U ${at}/README.md`), 'dev');
+    assert.equal(await guest.sh(`cat ${at}/big.bin`), 'the large file itself');
+    assert.equal(await guest.sh(`cat ${at}/part/part.txt`), 'a private part');
+    assert.equal(await guest.sh(`cat ${at}/far/far.txt`), 'from another host');
+    assert.equal(await guest.sh(`stat -c %U ${at}/README.md`), 'dev');
   });
-  await lab.step('the token is in no configuration and went to no other host', () => {
-    assert.equal(guest.run(`grep -r ${TOKEN} /workspaces /home/dev /root /etc/gitconfig /tmp`).status, 1);
+  await lab.step('the token is in no configuration and went to no other host', async () => {
+    assert.equal((await guest.run(`grep -r ${TOKEN} /workspaces /home/dev /root /etc/gitconfig /tmp`)).status, 1);
     const elsewhere = git.requests.filter((it) => it.host === 'elsewhere.test');
     assert.ok(elsewhere.length > 0);
     assert.deepEqual(elsewhere.filter((it) => it.token !== null), []);
   });
-  await lab.step('git in the container pushes with it', () => {
-    inside('git config --global user.email a@b.test && git config --global user.name A && echo more >>README.md && git commit -qam more && git push -q origin main');
+  await lab.step('git in the container pushes with it', async () => {
+    await guest.inside('git config --global user.email a@b.test && git config --global user.name A && echo more >>README.md && git commit -qam more && git push -q origin main');
     assert.match(git.show('shop', 'main', 'README.md'), /more/);
   });
   await lab.step('unpushed work is on a branch before the VM goes', async () => {
-    inside('echo unsaved >notes.txt');
+    await guest.inside('echo unsaved >notes.txt');
     await lab.gone(id, { timeoutMs: 360_000 });
     const rescue = Object.keys(git.branches('shop')).find((it) => it.startsWith('mayfly/rescue-'));
     assert.ok(rescue, `branches: ${Object.keys(git.branches('shop'))}`);
@@ -45,9 +44,9 @@ export default async function privateRepo(lab) {
   await lab.step('without a token it stays until its expiry, and says so', async () => {
     const open = await lab.create({ repo_url: git.url('far'), web_ui: 'ttyd', idle_minutes: 1, max_hours: 1 });
     await lab.ready(open.id);
-    open.guest.sh('/opt/mayfly/workspace/in-container sh -c "echo unsaved >notes.txt" </dev/null');
-    await until('it says why it stays', () =>
-      /unpushed work and no Git credential/.test(open.guest.read('run/mayfly/public/idle.json') ?? open.guest.sh('cat /run/mayfly/public/idle.json')),
+    await open.guest.inside('echo unsaved >notes.txt');
+    await until('it says why it stays', async () =>
+      /unpushed work and no Git credential/.test(await open.guest.sh('cat /run/mayfly/public/idle.json')),
     { timeoutMs: 300_000, everyMs: 2000 });
     assert.ok(open.guest.isUp());
     assert.equal((await lab.api('DELETE', `/vms/${open.id}`)).status, 200);

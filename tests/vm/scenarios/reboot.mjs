@@ -13,20 +13,20 @@ export default async function reboot(lab) {
     return phases.at(-1) === ' phase ready';
   }, { timeoutMs: 120_000, everyMs: 250 });
   const boots = () => (guest.read('var/log/mayfly/boot.log') ?? '').match(/ boot [0-9a-f-]{36}/g)?.length ?? 0;
-  const works = () => {
-    guest.sh(`curl -fsSk -o /dev/null https://${guest.address}/_mayfly/in`);
-    guest.sh('/opt/mayfly/workspace/in-container true </dev/null');
-    assert.equal(guest.sh('cat /workspaces/shop/kept.txt'), 'kept');
+  const works = async () => {
+    await guest.sh(`curl -fsSk -o /dev/null https://${guest.address}/_mayfly/in`);
+    await guest.sh('/opt/mayfly/workspace/in-container true </dev/null');
+    assert.equal(await guest.sh('cat /workspaces/shop/kept.txt'), 'kept');
   };
-  guest.sh('/opt/mayfly/workspace/in-container sh -c "echo kept >kept.txt" </dev/null');
-  const keys = guest.sh('cat /etc/ssh/ssh_host_ed25519_key.pub');
+  await guest.inside('echo kept >kept.txt');
+  const keys = await guest.sh('cat /etc/ssh/ssh_host_ed25519_key.pub');
 
   await lab.step('reboot', async () => {
     const before = boots();
-    guest.sh('systemctl reboot --no-block');
+    await guest.sh('systemctl reboot --no-block');
     await until('it boots again', () => boots() > before, { timeoutMs: 120_000 });
     await isBack();
-    works();
+    await works();
     assert.equal(exchanges(), 1, 'no second exchange');
   });
   await lab.step('stop and start at the provider', async () => {
@@ -37,7 +37,7 @@ export default async function reboot(lab) {
     await cloud.provider('POST', `/servers/${guest.id}/actions/poweron`);
     await until('it boots again', () => boots() > before, { timeoutMs: 120_000 });
     await isBack();
-    works();
+    await works();
     assert.equal(exchanges(), 1, 'no second exchange');
   });
   await lab.step('a copy of its disk becomes a new VM while it runs', async () => {
@@ -45,15 +45,15 @@ export default async function reboot(lab) {
     cloud.copyNext(guest);
     const copy = await lab.create(body);
     await lab.ready(copy.id);
-    assert.notEqual(copy.guest.sh('cat /etc/mayfly/values/vm'), guest.sh('cat /etc/mayfly/values/vm'));
-    assert.notEqual(copy.guest.sh('cat /etc/mayfly/secrets/password'), guest.sh('cat /etc/mayfly/secrets/password'));
-    assert.notEqual(copy.guest.sh('cat /etc/ssh/ssh_host_ed25519_key.pub'), keys, 'its own host keys');
-    assert.equal(guest.sh('cat /etc/ssh/ssh_host_ed25519_key.pub'), keys);
-    assert.equal(copy.guest.run('docker ps -aq --filter label=mayfly=workspace | wc -l').out.trim(), '1');
+    assert.notEqual(await copy.guest.sh('cat /etc/mayfly/values/vm'), await guest.sh('cat /etc/mayfly/values/vm'));
+    assert.notEqual(await copy.guest.sh('cat /etc/mayfly/secrets/password'), await guest.sh('cat /etc/mayfly/secrets/password'));
+    assert.notEqual(await copy.guest.sh('cat /etc/ssh/ssh_host_ed25519_key.pub'), keys, 'its own host keys');
+    assert.equal(await guest.sh('cat /etc/ssh/ssh_host_ed25519_key.pub'), keys);
+    assert.equal((await copy.guest.run('docker ps -aq --filter label=mayfly=workspace | wc -l')).out.trim(), '1');
     assert.deepEqual(front.requests.slice(beats).filter((it) => it.from === copy.guest.address && it.path === '/vm' && it.method === 'DELETE'), []);
     assert.equal((await lab.api('DELETE', `/vms/${copy.id}`)).status, 200);
     await lab.gone(copy.id);
-    works();
+    await works();
   });
   assert.equal((await lab.api('DELETE', `/vms/${id}`)).status, 200);
   await lab.gone(id);
