@@ -87,7 +87,9 @@ def claude_home():
         file(f"{home}/settings.json", json.dumps({"hooks": hooks()}, indent=1), 0o600)
     if not os.path.exists(f"{home}/.claude.json"):
         key = common.secret("anthropic_api_key")
-        answers = {"hasCompletedOnboarding": True, "bypassPermissionsModeAccepted": True, "theme": "dark",
+        # Without any credential its first start asks for a login, which is part of that onboarding.
+        has_credential = any(name.startswith(("ANTHROPIC_", "CLAUDE_CODE_")) for name in environment())
+        answers = {"hasCompletedOnboarding": has_credential, "bypassPermissionsModeAccepted": True, "theme": "dark",
                    "projects": {folder: {"hasTrustDialogAccepted": True, "hasCompletedProjectOnboarding": True}}}
         if key:  # otherwise an interactive session asks whether to use the key, and ignores it by default
             answers["customApiKeyResponses"] = {"approved": [key[-20:]], "rejected": []}

@@ -157,6 +157,19 @@ class Share(Machine):
         self.assertTrue(claude["projects"][f"{self.root}/workspaces/repo"]["hasTrustDialogAccepted"])
         self.assertIn("Notification", json.loads(self.get("home/dev/.claude/settings.json"))["hooks"])
 
+    def test_without_a_credential_claude_asks_for_a_login_once(self):
+        self.put("etc/mayfly/secrets/password", "pa55word")
+        self.put("etc/mayfly/secrets/env.json", json.dumps({"OTHER": "x"}))
+        os.makedirs(f"{self.root}/home/dev")
+        self.share.main()
+        self.assertFalse(json.loads(self.get("home/dev/.claude/.claude.json"))["hasCompletedOnboarding"])
+        for secret, env in (("token", {}), ("", {"ANTHROPIC_AUTH_TOKEN": "x"}), ("", {"CLAUDE_CODE_USE_BEDROCK": "1"})):
+            os.remove(f"{self.root}/home/dev/.claude/.claude.json")
+            self.put("etc/mayfly/secrets/claude_code_oauth_token", secret)
+            self.put("etc/mayfly/secrets/env.json", json.dumps(env))
+            self.share.main()
+            self.assertTrue(json.loads(self.get("home/dev/.claude/.claude.json"))["hasCompletedOnboarding"])
+
     def test_a_users_settings_survive_a_reboot(self):
         self.put("etc/mayfly/secrets/password", "pa55word")
         self.put("home/dev/.claude/settings.json", '{"mine": 1}')

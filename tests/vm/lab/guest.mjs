@@ -1,12 +1,14 @@
 // One guest: a container with systemd and cloud-init, booted from a throw-away layer over the base image with the very
 // user data that the Worker sent. Test-time changes to it are all in `furnish`. When it boots and ends is cloud.mjs's.
 import { spawn, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, cpSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { until } from '../../e2e/support/until.mjs';
 import { GATEWAY, OUTSIDE, ip } from './network.mjs';
 
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+/** How systemd-nspawn says that the guest wants to boot again. */
+const REBOOT = 133;
 let nth = 0;
 
 /**
@@ -29,6 +31,7 @@ export function makeGuest({ dir, base, id, name, address, userData, group, rootC
   if (existsSync(join(base, 'var/lib/docker')) && !from) must('cp', ['-a', `${join(base, 'var/lib/docker')}/.`, disk.docker]);
   const console = join(top, 'console.log');
   let process_;
+  let boots = 0;
   let ended;
 
   const put = (path, text) => {
@@ -42,7 +45,7 @@ export function makeGuest({ dir, base, id, name, address, userData, group, rootC
     put('etc/resolv.conf', `nameserver ${OUTSIDE}\n`);
     put('var/lib/cloud/seed/nocloud/user-data', userData);
     put('var/lib/cloud/seed/nocloud/meta-data', `instance-id: ${id}\nlocal-hostname: ${name}\n`);
-    put('etc/machine-id', '');
+    if (boots === 0) put('etc/machine-id', '');
     rootCas.forEach((pem, index) => put(`usr/local/share/ca-certificates/lab-${index}.crt`, pem));
     if (rootCas.length > 0) must('chroot', [root, 'update-ca-certificates']);
   };
@@ -55,6 +58,29 @@ export function makeGuest({ dir, base, id, name, address, userData, group, rootC
     ip('-n', netns, 'address', 'add', `${address}/24`, 'dev', 'eth0');
     ip('-n', netns, 'link', 'set', 'eth0', 'up');
     ip('-n', netns, 'route', 'add', 'default', 'via', GATEWAY);
+  };
+
+  /** Starts it, and again when it reboots; `done` when it is off. */
+  const start = (done) => {
+    const out = openSync(console, 'a');
+    const args = ['--quiet', '--boot', '--register=no', '--keep-unit', `--machine=g${number}`, `--directory=${root}`];
+    args.push(`--network-namespace-path=/run/netns/${netns}`, '--resolv-conf=off', '--timezone=off', '--link-journal=no');
+    args.push('--capability=all', '--system-call-filter=add_key keyctl bpf', `--bind=${disk.docker}:/var/lib/docker`);
+    const env = { PATH, SYSTEMD_NSPAWN_API_VFS_WRITABLE: 'yes', SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: '1' };
+    // A control group of its own: systemd wants to be the root of one.
+    const inGroup = 'mkdir -p "$0" && echo $$ >"$0/cgroup.procs" && exec systemd-nspawn "$@"';
+    process_ = spawn('sh', ['-c', inGroup, `/sys/fs/cgroup/${group}/${netns}-${++boots}`, ...args], { env, stdio: ['ignore', out, out] });
+    process_.once('exit', (code) => {
+      closeSync(out);
+      if (code === REBOOT) {
+        furnish();
+        return start(done);
+      }
+      process_ = undefined;
+      spawnSync('ip', ['netns', 'delete', netns]);
+      spawnSync('ip', ['link', 'delete', `g${number}`]);
+      return done(code);
+    });
   };
 
   /** The pid of the guest's init, as seen here. */
@@ -74,22 +100,8 @@ export function makeGuest({ dir, base, id, name, address, userData, group, rootC
       if (process_) throw new Error('it runs already');
       furnish();
       network();
-      const out = openSync(console, 'a');
-      const args = ['--quiet', '--boot', '--register=no', '--keep-unit', `--machine=g${number}`, `--directory=${root}`];
-      args.push(`--network-namespace-path=/run/netns/${netns}`, '--resolv-conf=off', '--timezone=off', '--link-journal=no');
-      args.push('--capability=all', '--system-call-filter=add_key keyctl bpf', `--bind=${disk.docker}:/var/lib/docker`);
-      // Scripts may fill the disk or ask for its size: it is the machine's own.
       guest.bootedAt = Date.now();
-      const env = { PATH, SYSTEMD_NSPAWN_API_VFS_WRITABLE: 'yes', SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: '1' };
-      // A control group of its own: systemd wants to be the root of one.
-      const inGroup = 'mkdir -p "$0" && echo $$ >"$0/cgroup.procs" && exec systemd-nspawn "$@"';
-      process_ = spawn('sh', ['-c', inGroup, `/sys/fs/cgroup/${group}/${netns}`, ...args], { env, stdio: ['ignore', out, out] });
-      ended = new Promise((done) => process_.once('exit', (code) => {
-        process_ = undefined;
-        spawnSync('ip', ['netns', 'delete', netns]);
-        spawnSync('ip', ['link', 'delete', `g${number}`]);
-        done(code);
-      }));
+      ended = new Promise((done) => start(done));
       return guest;
     },
     /** Resolves when it is off. */
