@@ -57,10 +57,11 @@ table inet mayfly {{
 
 	chain own {{
 		type filter hook output priority -10; policy accept;
+		# First, because it counts: what is refused to the clone is the reason that it fails.
+		meta skuid {{ {dev}, {door} }} jump unprivileged
 		# Once the VM is set up nobody needs the metadata, root and host-network containers included.
 		ip daddr {{ {metadata4} }} reject
 		ip6 daddr {{ {metadata6} }} reject
-		meta skuid {{ {dev}, {door} }} jump unprivileged
 	}}
 
 	chain unprivileged {{

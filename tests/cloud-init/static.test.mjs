@@ -189,7 +189,7 @@ PY
     reach root 10.1.2.3 8443 || { echo 'root must reach private addresses'; exit 1; }
     if reach root 169.254.169.254 8443; then echo 'root reached the metadata'; exit 1; fi
     packets=$(nft list counter inet mayfly refused | sed -n 's/.*packets \\([0-9]*\\).*/\\1/p')
-    [ "$packets" -ge 4 ] || { echo "refused: $packets"; exit 1; }`);
+    [ "$packets" -ge 5 ] || { echo "refused: $packets"; exit 1; }`);
 
   inRoot('Caddy takes the Caddyfile in every shape', `
     . /opt/mayfly/workspace/versions

@@ -11,6 +11,7 @@ const INNER = fileURLToPath(new URL('lab/inner.mjs', import.meta.url));
 /** Programs of the lab, and the packages that bring them. */
 const PROGRAMS = {
   'systemd-nspawn': 'systemd-container', mmdebstrap: 'mmdebstrap', dnsmasq: 'dnsmasq-base', ip: 'iproute2', git: 'git', 'git-lfs': 'git-lfs',
+  ssh: 'openssh-client',
 };
 
 /** Resolves to `{passed, failed, skipped}`. `folder`: where their files are. */

@@ -1,6 +1,7 @@
 // The provider and the Worker of the lab: the fake cloud, whose servers are real guests here, and the Worker in workerd.
 // A server that is created boots; one that is deleted is torn down; power goes both ways.
 import { startFakeCloud } from '../../e2e/support/cloud.mjs';
+import { until } from '../../e2e/support/until.mjs';
 import { startWorker } from '../../e2e/support/worker.mjs';
 import { makeGuest } from './guest.mjs';
 
@@ -111,6 +112,8 @@ export async function startCloud({ dir, base, group, front, rootCas, vars = {} }
       const guest = [...guests.values()].find((it) => it.address === address);
       return guest && { id: guest.id, userData: guest.userData };
     },
+    /** A power action of the provider, as soon as no other one runs on the server. */
+    act: (guest, command) => until(command, async () => (await provider('POST', `/servers/${guest.id}/actions/${command}`)).ok, { everyMs: 200 }),
     /** The next guest is changed by this, before its first boot. */
     beforeNext: (how) => (change = how),
     /** The next server that is created starts from a copy of this guest's disk. */

@@ -1,4 +1,7 @@
 // What counts as work, in a real guest: each sign alone, and what looks like work and is none.
+import { execFileSync, spawn } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { KEYS } from '../lab/lab.mjs';
 import { newPage, terminalText, type } from '../lab/look.mjs';
 
@@ -7,8 +10,12 @@ export const minutes = 30;
 export default async function idle(lab) {
   const { assert, anthropic, git, until } = lab;
   git.addRepo('shop', { files: { 'README.md': '# Shop\n' } });
+  const key = join(lab.dir, 'key');
+  execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key]);
   // Nobody works; a long limit, so that it stays while each sign is looked at.
-  const { id, guest } = await lab.create({ repo_url: git.url('shop'), idle_minutes: 60, anthropic_api_key: KEYS.anthropic });
+  const { id, guest } = await lab.create({
+    repo_url: git.url('shop'), idle_minutes: 60, anthropic_api_key: KEYS.anthropic, ssh_public_key: readFileSync(`${key}.pub`, 'utf8').trim(),
+  });
   const vm = await lab.ready(id);
   const browser = await lab.browser();
   const page = await newPage(browser);
@@ -37,7 +44,20 @@ PY
 find /workspaces /home/dev/.claude -exec touch -h -d "20 minutes ago" {} + ; touch -d "20 minutes ago" /run/mayfly/door/active /run/mayfly/agent/share/spool/* 2>/dev/null; touch -a -d "20 minutes ago" /dev/pts/[0-9]* || :`);
   const fresh = (verdict) => Object.entries(verdict).filter(([, age]) => age !== null && age < 5).map(([name]) => name);
 
-  await lab.step('an open but silent tab, the idling UI and a forgotten tail -f are none', async () => {
+  // The host key is the one that the API tells; passwords are not asked for.
+  const known = join(lab.dir, 'known_hosts');
+  writeFileSync(known, execFileSync('ssh-keyscan', ['-t', 'ed25519', guest.address], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }));
+  const told = execFileSync('ssh-keygen', ['-l', '-f', known], { encoding: 'utf8' }).split(' ')[1];
+  assert.equal(told, vm.ssh.host_key);
+  const ssh = spawn('ssh', ['-tt', '-i', key, '-o', `UserKnownHostsFile=${known}`, '-o', 'ServerAliveInterval=15', `root@${guest.address}`], { stdio: ['pipe', 'pipe', 2] });
+  let shown = '';
+  ssh.stdout.on('data', (chunk) => (shown += chunk));
+  await until('an SSH session', () => /[#$] $/.test(shown));
+
+  await lab.step('SSH takes keys, and no passwords', async () => {
+    assert.match(await guest.sh('sshd -T'), /^passwordauthentication no$/m);
+  });
+  await lab.step('an open but silent tab, the idling UI, a forgotten tail -f and a silent SSH session are none', async () => {
     await page.goto(vm.urls.terminal);
     await until('a prompt', async () => /[$#] ?$/m.test(await terminalText(page)));
     await type(page, 'touch /tmp/x; tail -f /tmp/x');
@@ -54,6 +74,12 @@ find /workspaces /home/dev/.claude -exec touch -h -d "20 minutes ago" {} + ; tou
     await page.locator('.xterm-helper-textarea').focus();
     await page.keyboard.press('Control+c');
     await until('typing is seen', async () => fresh(await look()).includes('connection'), { timeoutMs: 30_000 });
+  });
+  await lab.step('typing into SSH is', async () => {
+    await forget();
+    ssh.stdin.write('true\n');
+    await until('it is seen', async () => fresh(await look()).includes('ssh'), { timeoutMs: 30_000 });
+    ssh.kill();
   });
   await lab.step('a file that is written is', async () => {
     await forget();

@@ -31,10 +31,9 @@ export default async function reboot(lab) {
   });
   await lab.step('stop and start at the provider', async () => {
     const before = boots();
-    await cloud.provider('POST', `/servers/${guest.id}/actions/shutdown`);
-    await cloud.provider('POST', `/servers/${guest.id}/actions/poweroff`);
+    await cloud.act(guest, 'poweroff');
     await until('it is off', () => !guest.isUp());
-    await cloud.provider('POST', `/servers/${guest.id}/actions/poweron`);
+    await cloud.act(guest, 'poweron');
     await until('it boots again', () => boots() > before, { timeoutMs: 120_000 });
     await isBack();
     await works();
