@@ -1,7 +1,9 @@
 // One scenario in namespaces of its own, as scenarios.mjs starts it: `inner.mjs <its file> <file with what was prepared>`.
 // Prints its steps; exit status 0 if all of it held. Logs are kept when it did not.
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { must } from './guest.mjs';
 import { startLab } from './lab.mjs';
 
 const [file, prepared] = process.argv.slice(2);
@@ -11,6 +13,7 @@ const began = Date.now();
 const seconds = (since = began) => ((Date.now() - since) / 1000).toFixed(1);
 
 mkdirSync(dir, { recursive: true });
+if (!canCarryOverlays()) must('mount', ['-t', 'tmpfs', 'tmpfs', dir]);
 let lab;
 let code = 1;
 try {
@@ -46,3 +49,14 @@ process.stdout.write(`  ${seconds()} s\n`);
 // Everything else ends with the namespaces.
 await Promise.race([lab?.stop().catch((error) => process.stdout.write(`${error.message}\n`)), new Promise((go) => setTimeout(go, 20_000))]);
 process.exit(code);
+
+/** Guests' disks are overlays, and so are their containers': not on a file system that is one itself. Memory will do. */
+function canCarryOverlays() {
+  const part = (name) => join(dir, 'probe', name);
+  for (const name of ['lower', 'upper', 'work', 'all']) mkdirSync(part(name), { recursive: true });
+  const options = `lowerdir=${part('lower')},upperdir=${part('upper')},workdir=${part('work')}`;
+  const can = spawnSync('mount', ['-t', 'overlay', 'overlay', '-o', options, part('all')]).status === 0;
+  if (can) must('umount', [part('all')]);
+  rmSync(join(dir, 'probe'), { recursive: true, force: true });
+  return can;
+}
