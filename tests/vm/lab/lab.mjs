@@ -37,7 +37,7 @@ export async function startLab({ dir, image, proxies, group, vars = {}, trustAcm
   const anthropic = started(await startAnthropic({ port: PORTS.anthropic, keys: Object.values(KEYS) }));
   started(await startRegistry({ layout: image.containerLayout, port: PORTS.registry }));
   for (const host of ['git.test', 'github.com', 'elsewhere.test']) front.route(`https://${host}`, { port: PORTS.git });
-  front.route('https://api.anthropic.com', { port: PORTS.anthropic });
+  for (const host of ['api.anthropic.com', 'platform.claude.com', 'claude.ai']) front.route(`https://${host}`, { port: PORTS.anthropic });
   front.route('https://mcr.microsoft.com', { port: PORTS.registry });
   front.route(`https://${proxies.hosts.npm}`, { socketPath: proxies.npm });
   for (const host of [proxies.hosts.pypi, proxies.hosts.files]) front.route(`https://${host}`, { socketPath: proxies.pypi });

@@ -120,8 +120,6 @@ find /workspaces /home/dev/.claude -exec touch -h -d "20 minutes ago" {} + ; tou
     await guest.sh('for f in /usr/bin/ss.gone /usr/sbin/ss.gone /bin/ss.gone; do [ ! -e $f ] || { mv $f ${f%.gone}; break; }; done; systemctl start docker');
   });
   await lab.step('a clock that jumps makes nobody idle', async () => {
-    const log = await guest.sh('wc -l </var/log/mayfly/idle.log');
-    assert.ok(Number(log) >= 0);
     const decided = await guest.sh(`cd /opt/mayfly && python3 - <<'PY'
 import json, time
 import idle, signals, common
@@ -129,7 +127,7 @@ real = time.time
 time.time = lambda: real() + 86400 * 30
 state = common.load(idle.STATE_FILE)
 wall, boot = time.time(), signals.boot_seconds()
-unknown = idle.await look(state, wall, boot)
+unknown = idle.look(state, wall, boot)
 print(idle.decide(state, unknown, boot, idle.clock(state, wall, boot), 60, state.get("expires", 0))[0])
 PY`);
     assert.equal(decided, 'live');
