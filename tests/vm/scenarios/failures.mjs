@@ -64,7 +64,7 @@ export default async function failures(lab) {
   });
   await lab.step('ui: it cannot be installed; the terminal is there', async () => {
     front.break(lab.hosts.npm, () => ({ status: 503, body: 'no' }));
-    const { id, guest } = await failing({ web_ui: 'cloudcli' }, (it) => it.remove('opt/mayfly-ui'));
+    const { id, guest } = await failing({ web_ui: 'cloudcli' }, (it) => it.remove('opt/mayfly-ui/.installed'));
     const { boot } = await lab.ready(id);
     front.mend(lab.hosts.npm);
     assert.deepEqual([boot.reason.phase, boot.reason.code], ['ui', 'ui_failed']);
