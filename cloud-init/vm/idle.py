@@ -1,6 +1,7 @@
 """Every minute (cron, and a timer should cron be dead): looks for work, tells the Worker, warns, and ends the VM.
 
-    idle.py tick | beat        beat: only the heartbeat, at once, because the agent waits or is done
+    idle.py tick
+    idle.py watch       for ever: the heartbeat alone, at once, when the agent waits or is done
 The signals are signals.py's, the end is end.py's. Ages count on the clock that runs since boot: a wall clock that jumps
 makes nobody idle. The wall clock that matters for the expiry is the Worker's, from its last answer."""
 import email.utils
@@ -19,6 +20,7 @@ import worker
 
 WARN_SECS = 300
 BEAT_SECS = 300
+WATCH_SECS = 1
 # How often work that cannot be saved is looked at again.
 RESCUE_SECS = 600
 STATE_FILE = f"{common.RUN}/idle.json"
@@ -191,6 +193,34 @@ def remember(state):
     common.try_write(f"{common.STATE}/booted", boot_id())
 
 
+def load_state(machine):
+    state = common.load(STATE_FILE)
+    return state if state.get("boot_id") == boot_id() else fresh(machine, time.time(), signals.boot_seconds())
+
+
+def beat():
+    """Only what the agent says of itself, if it is news."""
+    if attention() == common.load(STATE_FILE).get("attention"):
+        return
+    with open(f"{common.RUN}/idle.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        machine, boot = common.vm(), signals.boot_seconds()
+        state = load_state(machine)
+        if attention() != state.get("attention"):
+            obey(heartbeat(state, boot, clock(state, time.time(), boot)))
+            remember(state)
+
+
+def watch(pause=time.sleep):
+    """A look at a few files in memory each second. Systemd's own watch loses what changes while its service runs."""
+    while True:
+        try:
+            beat()
+        except Exception as error:  # the minute's tick tells it then
+            print(f"watch: {type(error).__name__}: {error}")
+        pause(WATCH_SECS)
+
+
 def main():
     what = sys.argv[1] if len(sys.argv) > 1 else "tick"
     os.makedirs(common.RUN, exist_ok=True)
@@ -198,21 +228,15 @@ def main():
         sys.stdout = open(f"{common.LOG}/idle.log", "a", buffering=1, encoding="utf-8")
     except OSError:
         pass  # without a disk there is no log, but there is an end
+    if what == "watch":
+        watch()
     with open(f"{common.RUN}/idle.lock", "w", encoding="utf-8") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | (fcntl.LOCK_NB if what == "tick" else 0))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return  # the tick before this one is still at it
-        machine, state = common.vm(), common.load(STATE_FILE)
-        wall, boot = time.time(), signals.boot_seconds()
-        if state.get("boot_id") != boot_id():
-            state = fresh(machine, wall, boot)
-        if what == "beat":
-            if attention() != state.get("attention"):
-                obey(heartbeat(state, boot, clock(state, wall, boot)))
-                remember(state)
-        else:
-            tick(state, machine)
+        machine = common.vm()
+        tick(load_state(machine), machine)
 
 
 if __name__ == "__main__":

@@ -345,6 +345,25 @@ class Ticks(Machine):
         self.tick(state)
         self.assertEqual([beat["attention"] for beat in self.beats()], [None, "waiting", None])
 
+    def test_the_watch_tells_each_change_once_and_outlives_an_error(self):
+        self.put("run/mayfly/agent/share/spool/s1", "waiting")
+        rounds = iter((lambda: None,
+                       lambda: self.put("run/mayfly/agent/share/spool/s1", "done"),
+                       lambda: os.rename(f"{self.root}/etc/mayfly/vm.json", f"{self.root}/etc/mayfly/away")
+                       or self.put("run/mayfly/agent/share/spool/s1", "working"),
+                       lambda: os.rename(f"{self.root}/etc/mayfly/away", f"{self.root}/etc/mayfly/vm.json")
+                       or self.put("run/mayfly/agent/share/spool/s1", "waiting")))
+
+        def pause(secs):
+            self.assertEqual(secs, 1)
+            try:
+                next(rounds)()
+            except StopIteration:
+                raise KeyboardInterrupt from None
+        with self.assertRaises(KeyboardInterrupt):
+            self.idle.watch(pause)
+        self.assertEqual([beat["attention"] for beat in self.beats()], ["waiting", "done", "waiting"])
+
     def test_stop_is_obeyed_and_rubbish_is_not(self):
         with mock.patch.object(self.idle.subprocess, "run") as run:
             self.assertFalse(self.idle.obey("stop"))
