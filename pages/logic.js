@@ -54,7 +54,7 @@ const USUAL_SECONDS = { booting: 30, docker: 25, clone: 5, devcontainer: 60, ui:
 
 const REASONS = {
   apt_failed: 'System packages could not be installed.',
-  download_failed: 'A program that every workspace needs could not be downloaded.',
+  download_failed: 'A program could not be downloaded.',
   docker_failed: 'The container engine did not start.',
   not_found: 'The repository or branch does not exist, or the token may not see it.',
   auth_failed: 'The repository refused the credentials. A private one needs a git token.',

@@ -11,7 +11,7 @@ const indexes = new Map();
 
 /** Unpacks a package below a directory. */
 export async function unpackDeb({ suite, name, to }) {
-  const mirror = mirrorOfApt();
+  const mirror = aptUris().find((it) => !it.includes('security'));
   if (!indexes.has(suite)) indexes.set(suite, unxz(await download(`${mirror}dists/${suite}/main/binary-amd64/Packages.xz`)));
   const entry = indexes.get(suite).split('\n\n').find((it) => it.startsWith(`Package: ${name}\n`));
   if (!entry) throw new Error(`${suite} has no package ${name}`);
@@ -28,13 +28,13 @@ export async function unpackDeb({ suite, name, to }) {
   }
 }
 
-function mirrorOfApt() {
-  const list = () => spawnSync('apt-get', ['indextargets', '--format', '$(REPO_URI)'], { encoding: 'utf8' }).stdout ?? '';
-  const find = () => list().split('\n').find((it) => it && !it.includes('security'));
-  let found = find();
+/** What apt fetches from, on this machine. An error with code CANNOT if it fetches from nowhere. */
+export function aptUris() {
+  const list = () => (spawnSync('apt-get', ['indextargets', '--format', '$(REPO_URI)'], { encoding: 'utf8' }).stdout ?? '').split('\n').filter(Boolean);
+  let found = list();
   // Apt names what it has fetched: on a new machine nothing.
-  if (!found && spawnSync('apt-get', ['update', '-q'], { stdio: ['ignore', 2, 2] }).status === 0) found = find();
-  if (!found) throw Object.assign(new Error('apt knows no mirror'), { code: 'CANNOT' });
+  if (found.length === 0 && spawnSync('apt-get', ['update', '-q'], { stdio: ['ignore', 2, 2] }).status === 0) found = list();
+  if (found.length === 0) throw Object.assign(new Error('apt knows no mirror'), { code: 'CANNOT' });
   return found;
 }
 

@@ -96,3 +96,34 @@ install_part() {
   install_part ui
   [ "$status" -ne 0 ]
 }
+
+# npm as `dev` that fails as often as $BATS_TEST_TMPDIR/failures says; setpriv, so that nobody else is needed.
+npm_that_fails() {
+  echo "$1" >"$BATS_TEST_TMPDIR/failures"
+  stub setpriv <<<'case "$*" in *npm\ install*) ;; *) exit 0 ;; esac
+    left=$(cat "'"$BATS_TEST_TMPDIR"'/failures"); [ "$left" = 0 ] || { echo $((left - 1)) >"'"$BATS_TEST_TMPDIR"'/failures"; exit 1; }'
+  packages
+  stub apt-get <<<':'
+  printf claude-code-web >"$MAYFLY_ROOT/etc/mayfly/values/web_ui"
+}
+
+@test "a UI whose modules come prebuilt needs no compiler" {
+  npm_that_fails 0
+  install_part ui
+  [ "$status" -eq 0 ]
+  [ -z "$(calls apt-get)" ]
+}
+
+@test "where prebuilt modules are not to be had they are compiled" {
+  npm_that_fails 1
+  install_part ui
+  [ "$status" -eq 0 ]
+  [[ $(calls apt-get) == *build-essential* ]]
+}
+
+@test "when that fails, too, the reason says so" {
+  npm_that_fails 2
+  install_part ui
+  [ "$status" -ne 0 ]
+  [ "$(cat "$MAYFLY_ROOT/reason")" = download_failed ]
+}

@@ -103,7 +103,7 @@ warm() {
   mkdir -p "$ui"
   echo '{"private": true}' >"$ui/package.json"
   npm_config_nodedir=$node npm install --silent --prefix "$ui" --no-audit --no-fund "@cloudcli-ai/cloudcli@$CLOUDCLI_VERSION"
-  touch "$ui/.installed"
+  printf %s "@cloudcli-ai/cloudcli@$CLOUDCLI_VERSION" >"$ui/.installed"
   chown -R 1000:1000 "$ui"
 }
 

@@ -67,7 +67,7 @@ export default async function failures(lab) {
     const { id, guest } = await failing({ web_ui: 'cloudcli' }, (it) => it.remove('opt/mayfly-ui/.installed'));
     const { boot } = await lab.ready(id);
     front.mend(lab.hosts.npm);
-    assert.deepEqual([boot.reason.phase, boot.reason.code], ['ui', 'ui_failed']);
+    assert.deepEqual([boot.reason.phase, boot.reason.code], ['ui', 'download_failed']);
     await guest.sh('curl -fsS -o /dev/null http://127.0.0.1:7681/terminal/');
   });
   await lab.step('all of them are deleted when idle', async () => {

@@ -8,6 +8,7 @@ import https from 'node:https';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { cacheDir } from '../../run/prepare.mjs';
+import { aptUris } from '../debs.mjs';
 
 /**
  * Starts all three.
@@ -42,8 +43,7 @@ function defaults() {
 
 /** Distribution packages, by the hosts of this machine's own sources. */
 function apt(cache) {
-  const uris = output('apt-get', ['indextargets', '--format', '$(REPO_URI)']).split('\n').filter(Boolean);
-  const hosts = new Map(uris.map((it) => [new URL(it).host, new URL(it).protocol]));
+  const hosts = new Map(aptUris().map((it) => [new URL(it).host, new URL(it).protocol]));
   return serve(async (request, response) => {
     const protocol = hosts.get(request.headers.host);
     if (!protocol) return response.writeHead(403).end('not one of this machine’s mirrors\n');
