@@ -29,6 +29,8 @@ export async function startAnthropic({ port, keys }) {
     const entry = { method: request.method, path, key: keys.indexOf(key), model: body.model, prompt: lastWords(body) };
     requests.push(entry);
     if (request.method === 'HEAD' || path === '/' || path === '/api/hello') return response.writeHead(200).end();
+    // How a first start finds out whether there is a way to Anthropic at all.
+    if (/\/hello$/.test(path)) return json(response, 200, { message: 'hello' });
     if (path === '/v1/messages' && request.method === 'POST') {
       if (entry.key < 0) return problem(response, 401, 'authentication_error', 'invalid x-api-key');
       // Small questions beside the conversation (titles, topics) are not what the plan is for.
