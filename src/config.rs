@@ -111,11 +111,31 @@ impl Config {
             vm_origin: it.url("VM_ORIGIN"),
             simulation,
         };
-        let providers = it.get("HETZNER_TOKEN").is_some();
-        if !providers {
+        let configured = config.providers();
+        if configured.is_empty() {
             it.problem("HETZNER_TOKEN", "is missing: no provider is configured; create an API token (Read & Write) in a Hetzner Cloud project");
+        } else if !configured.contains(&config.defaults.provider) {
+            it.problem(
+                "DEFAULT_PROVIDER",
+                format!("is {}, whose secrets are not configured", config.defaults.provider.as_str()),
+            );
         }
         if it.problems.is_empty() { Ok(config) } else { Err(it.problems) }
+    }
+
+    /// The providers whose secrets are there.
+    pub fn providers(&self) -> Vec<ProviderName> {
+        let is_configured = |name: &ProviderName| match name {
+            ProviderName::Hetzner => self.hetzner.is_some(),
+        };
+        ProviderName::ALL.into_iter().filter(is_configured).collect()
+    }
+
+    /// The credential with which a VM deletes itself at its provider, where one is configured.
+    pub fn vm_credential(&self, provider: ProviderName) -> Option<&Secret> {
+        match provider {
+            ProviderName::Hetzner => self.hetzner.as_ref()?.vm_token.as_ref(),
+        }
     }
 }
 
@@ -292,14 +312,20 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         origins
     }
 
+    /// A token that goes into a header; `None` where its provider is not configured.
+    fn token(&mut self, key: &'static str) -> Option<Secret> {
+        let token = self.get(key)?;
+        if !token.bytes().all(|it| it.is_ascii_graphic()) {
+            self.problem(key, "contains a character that no token has");
+        }
+        Some(Secret::new(token))
+    }
+
     fn hetzner(&mut self) -> Option<HetznerConfig> {
         let api_url = self.url("HETZNER_API_URL").unwrap_or_else(|| HETZNER_API_URL.into());
-        let token = self.get("HETZNER_TOKEN")?;
-        if !token.bytes().all(|it| it.is_ascii_graphic()) {
-            self.problem("HETZNER_TOKEN", "contains a character that no token has");
-        }
+        let token = self.token("HETZNER_TOKEN")?;
         let vm_token = self.get("HETZNER_VM_TOKEN").map(Secret::new);
-        Some(HetznerConfig { token: Secret::new(token), api_url, vm_token })
+        Some(HetznerConfig { token, api_url, vm_token })
     }
 
     fn defaults(&mut self) -> Defaults {

@@ -34,9 +34,21 @@ impl ProviderName {
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|it| it.as_str() == name)
     }
+
+    /// Whether a text can be one of the provider's own ids, so that it may stand in a path of its API.
+    pub fn is_native(self, native: &str) -> bool {
+        match self {
+            // Hetzner: int64, at most 2^53 by its documentation.
+            Self::Hetzner => {
+                (1..=16).contains(&native.len())
+                    && native.bytes().all(|it| it.is_ascii_digit())
+                    && !native.starts_with('0')
+            }
+        }
+    }
 }
 
-/// A VM's id in our API: `<provider>-<provider's own id>`, opaque to clients.
+/// A VM's id in our API: `<provider>-<provider's own id, after its zone where it needs one>`, opaque to clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VmId {
     /// Where it lives.
@@ -50,15 +62,7 @@ impl VmId {
     pub fn parse(id: &str) -> Option<Self> {
         let (provider, native) = id.split_once('-')?;
         let provider = ProviderName::parse(provider)?;
-        let plausible = match provider {
-            // Hetzner: int64, at most 2^53 by its documentation.
-            ProviderName::Hetzner => {
-                (1..=16).contains(&native.len())
-                    && native.bytes().all(|it| it.is_ascii_digit())
-                    && !native.starts_with('0')
-            }
-        };
-        plausible.then(|| Self { provider, native: native.to_owned() })
+        provider.is_native(native).then(|| Self { provider, native: native.to_owned() })
     }
 }
 

@@ -1,138 +1,74 @@
 //! The providers behind one interface: `enum Provider` dispatches, each module speaks its vendor's API. What a VM means
 //! and who may touch it is decided by the callers.
-
 pub mod error;
 pub mod hetzner;
 
+mod catalogue;
+mod creation;
+mod send;
+
+use std::collections::BTreeMap;
 use std::future::Future;
 
+pub use catalogue::{Catalogue, Location, Offer};
+pub use creation::{Attempt, Created, Plan, Source};
 pub use error::{Error, ErrorKind};
 
 use crate::config::Config;
-use crate::http::{Host, Http, NoAnswer, Random, Request, Response};
+use crate::http::{Clock, Host, Http, PROVIDER_TIMEOUT_MS, Random};
 use crate::labels::{LabelChange, LabelSet, Selector};
-use crate::model::{Currency, Price, ProviderName, Size, Vm};
-use crate::ssh_key::SshPublicKey;
-use crate::workspace::Image;
+use crate::model::{ProviderName, Vm};
+use send::Within;
 
 /// Pages of one listing at the most: a provider whose pages never end must not hold a request for ever.
 pub const MAX_PAGES: u32 = 100;
-/// How often a request that may be repeated is sent at the most.
-const MAX_TRIES: u32 = 3;
-
-/// Where a VM may be placed, with what it costs there.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Offer {
-    /// The provider's name of the type.
-    pub server_type: String,
-    /// Location.
-    pub location: String,
-    /// Virtual CPUs.
-    pub vcpu: u32,
-    /// Memory, GiB.
-    pub memory_gib: f64,
-    /// Disk, GB as the provider counts them.
-    pub disk_gb: f64,
-    /// Server and public IPv4 address together.
-    pub price: Price,
-    /// What the provider bills for a month at the most, millionths; it charges by the hour up to this.
-    pub micros_per_month: u64,
-}
-
-/// A place that a provider offers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Location {
-    /// The provider's name.
-    pub name: String,
-    /// City.
-    pub city: String,
-    /// ISO 3166 country code.
-    pub country: String,
-}
-
-/// What a provider sells today.
-#[derive(Clone, Debug)]
-pub struct Catalogue {
-    /// Currency of every price in it.
-    pub currency: Currency,
-    /// Places, in the provider's order.
-    pub locations: Vec<Location>,
-    /// Every type in every place where it can be ordered, on x86-64.
-    pub offers: Vec<Offer>,
-}
-
-impl Catalogue {
-    /// Offers that are large enough, cheapest first; among equal prices the provider's order of places decides.
-    pub fn rank(&self, size: Size, location: Option<&str>) -> Vec<&Offer> {
-        let fits = |it: &&Offer| {
-            it.memory_gib >= size.memory_gib()
-                && it.vcpu >= size.vcpu()
-                && location.is_none_or(|name| it.location == name)
-        };
-        let place = |it: &Offer| self.locations.iter().position(|place| place.name == it.location);
-        let mut ranked: Vec<&Offer> = self.offers.iter().filter(fits).collect();
-        ranked.sort_by_key(|it| (it.price.micros_per_hour, place(it)));
-        ranked
-    }
-}
 
 /// Requests that the provider still answers, where it says so.
 pub type RateBudget = Option<u32>;
 
-/// What to create. Labels and user data depend on the placement: the price is a label, and the capability in the user
-/// data names the location.
-pub struct Plan<'a, R> {
-    /// Host name.
-    pub name: &'a str,
-    /// Operating system.
-    pub image: Image,
-    /// The user's key, or nobody's.
-    pub ssh_key: &'a SshPublicKey,
-    /// Placements, tried in this order when capacity is refused.
-    pub offers: &'a [Offer],
-    /// Labels of what the VM shares with others: key and firewall.
-    pub shared_labels: LabelSet,
-    /// The deployment's name, for the names of shared resources.
-    pub deployment: &'a str,
-    /// Finds the server again when the answer to its creation was lost.
-    pub identity: Selector,
-    /// Labels and user data for one placement.
-    pub render: R,
-}
-
-/// One try to place a VM.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempt {
-    /// Type that was asked for.
-    pub server_type: String,
-    /// Location that was asked for.
-    pub location: String,
-    /// `created`, `adopted` or the error's code.
-    pub outcome: &'static str,
-}
-
-/// A VM that exists now.
-#[derive(Debug)]
-pub struct Created {
-    /// The VM.
-    pub vm: Vm<'static>,
-    /// Every placement that was tried, the last one successful.
-    pub attempts: Vec<Attempt>,
-    /// What could not be done and does not stop the VM from working.
-    pub warnings: Vec<String>,
-}
-
 /// Something of ours at a provider that is not a VM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leftover {
-    /// `primary_ip`, `ssh_key` or `firewall`.
+    /// The provider's word for it, such as `primary_ip`, `ssh_key`, `firewall` or `tag`.
     pub kind: &'static str,
     /// The provider's id.
     pub native: String,
     /// The provider's name of it.
     pub name: String,
+    /// Creation, Unix seconds; 0 where the provider does not tell.
+    pub created_secs: u64,
+}
+
+/// What is done to a server's power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Power {
+    /// Switches it on.
+    Start,
+    /// Asks its operating system to shut down, where the provider can; success means that it was asked.
+    Stop,
+    /// Switches it off at once.
+    Cut,
+}
+
+/// A stored disk of ours.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// The provider's id; opaque.
+    pub native: String,
+    /// The description that it was made with; a name where the provider keeps no description.
+    pub description: String,
     /// Creation, Unix seconds.
     pub created_secs: u64,
+    /// Whether a VM can be created from it already.
+    pub is_ready: bool,
+    /// Smallest disk that it fits, GB as the provider counts them.
+    pub min_disk_gb: f64,
+    /// What is billed, GB; `None` until the provider knows.
+    pub size_gb: Option<f64>,
+    /// Where a VM can be created from it; empty for everywhere.
+    pub locations: Vec<String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A configured provider.
@@ -140,6 +76,15 @@ pub struct Leftover {
 pub enum Provider {
     /// Hetzner Cloud.
     Hetzner(hetzner::Hetzner),
+}
+
+/// Lets whichever provider it is answer.
+macro_rules! each {
+    ($provider:expr, $it:ident => $answer:expr) => {
+        match $provider {
+            Provider::Hetzner($it) => $answer,
+        }
+    };
 }
 
 impl Provider {
@@ -163,20 +108,19 @@ impl Provider {
     }
 
     /// Shows every matching VM to `sink`, page by page, without keeping any. Answers with what the provider says is left
-    /// of its rate limit.
-    pub async fn for_each<H: Http + Random>(
+    /// of its rate limit. All pages together take ten seconds at the most, then the listing has timed out.
+    pub async fn for_each<H: Http + Random + Clock>(
         &self,
         host: &H,
         selector: &Selector,
         sink: impl FnMut(&Vm<'_>),
     ) -> Result<RateBudget, Error> {
-        match self {
-            Self::Hetzner(it) => it.for_each(host, selector, sink).await,
-        }
+        let host = &Within::new(host, PROVIDER_TIMEOUT_MS);
+        each!(self, it => it.for_each(host, selector, sink).await)
     }
 
     /// The matching VMs; for selectors that few match.
-    pub async fn find<H: Http + Random>(
+    pub async fn find<H: Http + Random + Clock>(
         &self,
         host: &H,
         selector: &Selector,
@@ -188,16 +132,12 @@ impl Provider {
 
     /// One server by the provider's id, whoever owns it; `None` where there is none.
     pub async fn get<H: Http + Random>(&self, host: &H, native: &str) -> Result<Option<Vm<'static>>, Error> {
-        match self {
-            Self::Hetzner(it) => it.get(host, native).await,
-        }
+        each!(self, it => it.get(host, native).await)
     }
 
     /// What can be ordered at `now_secs`.
     pub async fn catalogue<H: Http + Random>(&self, host: &H, now_secs: u64) -> Result<Catalogue, Error> {
-        match self {
-            Self::Hetzner(it) => it.catalogue(host, now_secs).await,
-        }
+        each!(self, it => it.catalogue(host, now_secs).await)
     }
 
     /// Creates a VM and what it needs. What this call made is taken back when it fails.
@@ -209,16 +149,12 @@ impl Provider {
     where
         R: Fn(&Offer) -> (LabelSet, String),
     {
-        match self {
-            Self::Hetzner(it) => it.create(host, plan).await,
-        }
+        each!(self, it => creation::create(it, host, plan).await)
     }
 
     /// Deletes a server. `Ok` only when the provider accepted it or says that there is none.
     pub async fn delete<H: Http + Random>(&self, host: &H, native: &str) -> Result<(), Error> {
-        match self {
-            Self::Hetzner(it) => it.delete(host, native).await,
-        }
+        each!(self, it => it.delete(host, native).await)
     }
 
     /// Changes some labels and leaves the others. `false` where there is no such server.
@@ -228,21 +164,53 @@ impl Provider {
         native: &str,
         changes: &[LabelChange],
     ) -> Result<bool, Error> {
-        match self {
-            Self::Hetzner(it) => it.relabel(host, native, changes).await,
-        }
+        each!(self, it => it.relabel(host, native, changes).await)
     }
 
-    /// What of ours no VM uses: addresses at any time, keys and firewall when no VM of the deployment is left.
+    /// Changes the power; success means that the provider accepted it. `false` where there is no such server.
+    pub async fn power<H: Http + Random>(&self, host: &H, native: &str, power: Power) -> Result<bool, Error> {
+        each!(self, it => it.power(host, native, power).await)
+    }
+
+    /// Begins a snapshot of a server's disk; `None` where there is no such server. Whoever wants more than a disk after a
+    /// power cut stops the server first. The labels must name the deployment: without it nobody finds the snapshot again.
+    pub async fn snapshot<H: Http + Random>(
+        &self,
+        host: &H,
+        native: &str,
+        description: &str,
+        labels: &LabelSet,
+    ) -> Result<Option<Snapshot>, Error> {
+        each!(self, it => it.snapshot(host, native, description, labels).await)
+    }
+
+    /// The matching snapshots, newest first.
+    pub async fn snapshots<H: Http + Random + Clock>(
+        &self,
+        host: &H,
+        selector: &Selector,
+    ) -> Result<Vec<Snapshot>, Error> {
+        let host = &Within::new(host, PROVIDER_TIMEOUT_MS);
+        let mut found = each!(self, it => it.snapshots(host, selector).await)?;
+        // What a provider sends beside what it was asked for is not ours to show.
+        found.retain(|it| selector.matches(&it.labels));
+        found.sort_by_key(|it| std::cmp::Reverse(it.created_secs));
+        Ok(found)
+    }
+
+    /// Deletes a snapshot by its id, whoever owns it; that it is gone already is success.
+    pub async fn delete_snapshot<H: Http + Random>(&self, host: &H, native: &str) -> Result<(), Error> {
+        each!(self, it => it.delete_snapshot(host, native).await)
+    }
+
+    /// What of ours no VM uses: what came with a single VM at any time, what VMs share when no VM of the deployment is left.
     pub async fn leftovers<H: Http + Random>(
         &self,
         host: &H,
-        deployment: &Selector,
+        deployment: &str,
         vms_left: bool,
     ) -> Result<Vec<Leftover>, Error> {
-        match self {
-            Self::Hetzner(it) => it.leftovers(host, deployment, vms_left).await,
-        }
+        each!(self, it => it.leftovers(host, deployment, vms_left).await)
     }
 
     /// Deletes one leftover.
@@ -251,67 +219,7 @@ impl Provider {
         host: &H,
         leftover: &Leftover,
     ) -> Result<(), Error> {
-        match self {
-            Self::Hetzner(it) => it.delete_leftover(host, leftover).await,
-        }
-    }
-}
-
-/// Sends a request that may safely be repeated, and repeats it where the vendor says so: serially, few times, with a
-/// growing and jittered pause. Rate limits are not waited for; the caller is told how long they last.
-async fn send_repeatable<H: Http + Random>(
-    host: &H,
-    provider: ProviderName,
-    request: Request,
-    parse_error: impl Fn(&Response) -> Error,
-    may_repeat: impl Fn(ErrorKind) -> bool,
-) -> Result<Response, Error> {
-    let mut tried = 1;
-    loop {
-        let error = match host.send(request.clone()).await {
-            Ok(response) if (200..300).contains(&response.status) => return Ok(response),
-            Ok(response) => parse_error(&response),
-            Err(no_answer) => Error::no_answer(provider, no_answer),
-        };
-        // A time-out has used up the caller's patience already.
-        let patient = error.kind != ErrorKind::TimedOut;
-        if tried == MAX_TRIES || !may_repeat(error.kind) || !patient {
-            return Err(error);
-        }
-        host.sleep_ms(backoff_ms(host, tried)).await;
-        tried += 1;
-    }
-}
-
-/// 250 ms, 500 ms, 1 s…, each up to half as long again.
-fn backoff_ms<H: Random>(host: &H, tried: u32) -> u32 {
-    let mut byte = [0];
-    host.fill(&mut byte);
-    let base = 250 << (tried - 1).min(5);
-    base + base * u32::from(byte[0]) / 512
-}
-
-/// Sends once and turns everything that is not a 2xx answer into an error.
-async fn send_once<H: Http>(
-    host: &H,
-    provider: ProviderName,
-    request: Request,
-    parse_error: impl Fn(&Response) -> Error,
-) -> Result<Response, Error> {
-    match host.send(request).await {
-        Ok(response) if (200..300).contains(&response.status) => Ok(response),
-        Ok(response) => Err(parse_error(&response)),
-        Err(no_answer) => Err(Error::no_answer(provider, no_answer)),
-    }
-}
-
-impl Error {
-    /// No answer arrived.
-    pub fn no_answer(provider: ProviderName, no_answer: NoAnswer) -> Self {
-        match no_answer {
-            NoAnswer::TimedOut => Self::new(provider, ErrorKind::TimedOut, "did not answer in time"),
-            NoAnswer::Broken => Self::new(provider, ErrorKind::Unavailable, "could not be reached"),
-        }
+        each!(self, it => it.delete_leftover(host, leftover).await)
     }
 }
 

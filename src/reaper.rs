@@ -134,7 +134,7 @@ async fn sweep_one(ready: &Ready, host: &impl Host, provider: &Provider, report:
         let owner = Some(vm.labels.owner.to_string());
         list.push(Item { owner, ..item("vm", vm.id.to_string(), &vm.name, &reason) });
     }
-    let leftovers = match provider.leftovers(host, &selector, vms > 0).await {
+    let leftovers = match provider.leftovers(host, deployment, vms > 0).await {
         Ok(leftovers) => leftovers,
         Err(error) => {
             report.failed.push(item("list", String::new(), "leftovers", &error.sentence()));

@@ -15,7 +15,7 @@ use crate::keys::{Claims, Scope};
 use crate::labels::{self, LabelSet, Selector};
 use crate::model::{Phase, Vm, VmState};
 use crate::name;
-use crate::providers::{Attempt, Catalogue, ErrorKind, Offer, Plan, Provider};
+use crate::providers::{Attempt, Catalogue, ErrorKind, Offer, Plan, Provider, Source};
 use crate::reaper;
 use crate::spec::{self, Spec};
 use crate::ssh_key::SshPublicKey;
@@ -118,7 +118,7 @@ pub(super) async fn create<H: Host>(
     let created = loop {
         let plan = Plan {
             name: &draft.name,
-            image: spec.image,
+            source: Source::Image(spec.image),
             ssh_key: &key,
             offers: &offers,
             shared_labels: labels::ours(&ctx.ready.config.deployment),
@@ -223,7 +223,7 @@ impl Draft<'_> {
     fn render<H>(&self, ctx: &Ctx<'_, H>, location: &str, capability: &str, sealed: &str) -> String {
         let config = &ctx.ready.config;
         let spec = self.spec;
-        let has_vm_credential = config.hetzner.as_ref().is_some_and(|it| it.vm_token.is_some());
+        let has_vm_credential = config.vm_credential(spec.provider).is_some();
         let file = VmFile {
             v: 1,
             worker: &self.worker,
@@ -410,7 +410,7 @@ fn answer<H>(
     reply
 }
 
-/// One key for all VMs whose user gave none, so that Hetzner sets and mails no root password.
+/// One key for all VMs whose user gave none, so that no provider sets and mails a root password.
 fn nobodys_key<H>(ctx: &Ctx<'_, H>) -> SshPublicKey {
     let config = &ctx.ready.config;
     SshPublicKey::nobody(config.keys.signer().derive("nobody", &[config.deployment.as_bytes()]))

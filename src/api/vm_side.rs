@@ -24,7 +24,7 @@ const WRITE_INTERVAL_SECS: u64 = 600;
 const NEXT_SECS: u32 = 300;
 const NEXT_WANTED_SECS: u32 = 20;
 const NEXT_SPARING_SECS: u32 = 900;
-/// Below this many calls left of Hetzner's 3,600 per hour, heartbeats become rarer.
+/// Below this many calls left of a provider's hour (Hetzner's has 3,600, DigitalOcean's 5,000), heartbeats become rarer.
 const RATE_BUDGET_LOW: u32 = 600;
 /// A VM's clock may be this far ahead of ours, seconds.
 const CLOCK_SKEW_SECS: u64 = 300;
@@ -126,7 +126,7 @@ pub(super) async fn boot<H: Host>(
     body: &mut impl Body,
 ) -> Result<Reply, Problem> {
     let request: BootRequest = read(body).await?;
-    let Found { vm, .. } = find(ctx, who).await?.ok_or_else(gone)?;
+    let Found { provider, vm, .. } = find(ctx, who).await?.ok_or_else(gone)?;
     let closed =
         |why: &str| Err(Problem::new(403, "boot_closed", format!("The boot exchange is closed: {why}.")));
     if vm.labels.phase >= Phase::Devcontainer {
@@ -161,8 +161,7 @@ pub(super) async fn boot<H: Host>(
     } else {
         (defaults.anthropic_api_key.expose().to_owned(), defaults.claude_code_oauth_token.expose().to_owned())
     };
-    let credential =
-        config.hetzner.as_ref().and_then(|it| it.vm_token.as_ref()).map(|it| it.expose().to_owned());
+    let credential = config.vm_credential(provider.name()).map(|it| it.expose().to_owned());
     Ok(json(
         200,
         &BootAnswer {

@@ -1,20 +1,22 @@
 //! Hetzner Cloud: requests as values, answers read into our types, and the calls that send one through the other. Creation
-//! is in `create`, what is sold in `catalogue`, keys, firewall and leftovers in `shared`.
+//! is in `create`, what is sold in `catalogue`, power and snapshots in `power`, keys, firewall and leftovers in
+//! `shared`.
 //!
 //! Facts are from the Hetzner Cloud API reference and its OpenAPI document (2026-11) unless a comment says otherwise.
 
 mod catalogue;
 mod create;
+mod power;
 mod schema;
 mod shared;
 
 use std::collections::BTreeMap;
 
-use super::{Error, ErrorKind, MAX_PAGES, RateBudget, send_once, send_repeatable, side_by_side};
+use super::send::{absent_is_fine, clean, found, send_once, send_repeatable};
+use super::{Error, ErrorKind, MAX_PAGES, RateBudget, side_by_side};
 use crate::config::HetznerConfig;
 use crate::encoding::from_rfc3339;
 use crate::http::{Http, Method, PROVIDER_TIMEOUT_MS, Random, Request, Response};
-use crate::json;
 use crate::labels::{LabelChange, LabelSet, Selector};
 use crate::model::{ProviderName, Vm, VmId, VmState};
 use crate::secret::Secret;
@@ -134,10 +136,7 @@ impl Hetzner {
         if labels == before {
             return Ok(true);
         }
-        match self.send(host, self.relabel_request(native, &labels)).await {
-            Err(error) if error.kind == ErrorKind::NotFound => Ok(false),
-            answer => answer.map(|_| true),
-        }
+        found(self.send(host, self.relabel_request(native, &labels)).await)
     }
 
     fn request(&self, method: Method, path: &str, body: Vec<u8>) -> Request {
@@ -174,33 +173,18 @@ impl Hetzner {
     }
 }
 
-/// For deletions: what is not there needs no deleting.
-fn absent_is_fine(answer: Result<Response, Error>) -> Result<(), Error> {
-    match answer {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
 fn as_map(labels: &LabelSet) -> BTreeMap<&str, &str> {
     labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
 }
 
 /// A server with the ids of its addresses.
-struct ParsedServer {
+pub(in crate::providers) struct ParsedServer {
     vm: Vm<'static>,
     primary_ips: Vec<u64>,
 }
 
 fn parse<'a, T: serde::Deserialize<'a>>(response: &'a Response) -> Result<T, Error> {
-    json::from_slice(&response.body).map_err(|_| {
-        Error::new(
-            NAME,
-            ErrorKind::Malformed,
-            "answered with something that is not what its documentation says",
-        )
-    })
+    super::send::parse(NAME, response)
 }
 
 /// Not generic, so that it is compiled with this crate, for speed; the edge's copies of generic code are for size.
@@ -318,11 +302,6 @@ fn error_of_status(status: u16) -> Error {
         _ => ErrorKind::Malformed,
     };
     Error::new(NAME, kind, format!("answered with status {status} and no error message"))
-}
-
-/// A provider's words, fit for a log and a page: printable, one line, cut.
-fn clean(text: &str, max_chars: usize) -> String {
-    text.chars().filter(|it| !it.is_control()).take(max_chars).collect()
 }
 
 #[cfg(test)]

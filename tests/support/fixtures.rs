@@ -12,8 +12,18 @@ pub(crate) fn folder() -> PathBuf {
 
 /// A fixture of Hetzner's, by its name without extension.
 pub(crate) fn text(name: &str) -> String {
-    let path = folder().join("hetzner").join(format!("{name}.json"));
+    text_of("hetzner", name)
+}
+
+/// A fixture of any provider.
+pub(crate) fn text_of(provider: &str, name: &str) -> String {
+    let path = folder().join(provider).join(format!("{name}.json"));
     fs::read_to_string(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
+}
+
+/// The same as JSON.
+pub(crate) fn value_of(provider: &str, name: &str) -> Value {
+    serde_json::from_str(&text_of(provider, name)).expect("fixtures are JSON")
 }
 
 /// The same as JSON.

@@ -7,7 +7,7 @@ use mayfly::http::{Clock, Http, Log, NoAnswer, PROVIDER_TIMEOUT_MS, Random, Requ
 use sha2::{Digest as _, Sha256};
 
 use super::script::Script;
-use super::world::{HETZNER_TOKEN, NOW_SECS, SECRETS};
+use super::world::{CREDENTIALS, NOW_SECS, SECRETS};
 use super::yield_once;
 
 /// All that the core needs of a platform.
@@ -19,6 +19,7 @@ pub(crate) struct TestHost {
     sleeps_ms: RefCell<Vec<u32>>,
     in_flight: Cell<usize>,
     most_in_flight: Cell<usize>,
+    answer_takes_ms: Cell<u64>,
 }
 
 impl TestHost {
@@ -32,6 +33,7 @@ impl TestHost {
             sleeps_ms: RefCell::default(),
             in_flight: Cell::new(0),
             most_in_flight: Cell::new(0),
+            answer_takes_ms: Cell::new(0),
         }
     }
 
@@ -50,6 +52,22 @@ impl TestHost {
     pub(crate) fn seeded(self, seed: u64) -> Self {
         self.drawn.set(seed << 32);
         self
+    }
+
+    /// Every answer takes this long by the clock, or until the request's own deadline.
+    pub(crate) fn slow(self, ms: u64) -> Self {
+        self.answer_takes_ms.set(ms);
+        self
+    }
+
+    /// What the clock says.
+    pub(crate) fn now_secs_of_clock(&self) -> u64 {
+        self.now_ms.get() / 1000
+    }
+
+    /// What the script still holds need not come any more.
+    pub(crate) fn forgive(&self) {
+        self.script.forgive();
     }
 
     /// The requests that were sent, in order.
@@ -81,12 +99,14 @@ impl TestHost {
 impl Http for TestHost {
     async fn send(&self, request: Request) -> Result<Response, NoAnswer> {
         check_shape(&request);
+        let (takes_ms, timeout_ms) = (self.answer_takes_ms.get(), u64::from(request.timeout_ms));
         let answer = self.script.answer(request);
         self.in_flight.set(self.in_flight.get() + 1);
         self.most_in_flight.set(self.most_in_flight.get().max(self.in_flight.get()));
         yield_once().await;
         self.in_flight.set(self.in_flight.get() - 1);
-        answer
+        self.now_ms.set(self.now_ms.get() + takes_ms.min(timeout_ms));
+        if takes_ms > timeout_ms { Err(NoAnswer::TimedOut) } else { answer }
     }
 
     async fn sleep_ms(&self, ms: u32) {
@@ -95,13 +115,15 @@ impl Http for TestHost {
     }
 }
 
-/// What holds for every request to the provider.
+/// What holds for every request to a provider.
 fn check_shape(request: &Request) {
     let header = |name: &str| request.headers.iter().find(|(it, _)| *it == name).map(|(_, it)| it.as_str());
-    assert_eq!(header("authorization"), Some(format!("Bearer {HETZNER_TOKEN}").as_str()), "{request:?}");
+    let credential = CREDENTIALS.iter().find(|it| request.url.starts_with(it.api_url));
+    let credential = credential.unwrap_or_else(|| panic!("{request:?} goes to no provider"));
+    assert_eq!(header(credential.header), Some(credential.value), "{request:?}");
     let content_type = (!request.body.is_empty()).then_some("application/json");
     assert_eq!(header("content-type"), content_type, "{request:?}");
-    assert_eq!(request.timeout_ms, PROVIDER_TIMEOUT_MS, "{request:?}");
+    assert!((1..=PROVIDER_TIMEOUT_MS).contains(&request.timeout_ms), "{request:?}");
     assert!(request.url.bytes().all(|it| it.is_ascii_graphic()), "{request:?}");
 }
 

@@ -63,6 +63,11 @@ impl Exchange {
         Self { body: Want::Json(body), ..self }
     }
 
+    /// There must be no body.
+    pub(crate) fn nothing(self) -> Self {
+        Self { body: Want::Nothing, ..self }
+    }
+
     /// The body must be JSON that passes the check.
     pub(crate) fn checked(self, check: impl Fn(&Value) + 'static) -> Self {
         Self { body: Want::Checked(Box::new(check)), ..self }
@@ -89,6 +94,11 @@ impl Exchange {
         self.answers(status, fixtures::text(name))
     }
 
+    /// Answers with a fixture of another provider than Hetzner.
+    pub(crate) fn fixture_of(self, provider: &str, status: u16, name: &str) -> Self {
+        self.answers(status, fixtures::text_of(provider, name))
+    }
+
     /// Adds a header to the answer.
     pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
         self.answer = self.answer.map(|mut it| {
@@ -104,7 +114,10 @@ impl Exchange {
     }
 
     fn is_for(&self, request: &Request) -> bool {
-        self.method == request.method && request.url == format!("{HETZNER_API_URL}{}", self.target)
+        let url = &request.url;
+        // Whole, or a path of Hetzner's API.
+        self.method == request.method
+            && (*url == self.target || url.strip_prefix(HETZNER_API_URL) == Some(&self.target))
     }
 
     fn name(&self) -> String {
@@ -176,6 +189,11 @@ impl Script {
     /// The requests so far.
     pub(crate) fn seen(&self) -> Vec<Request> {
         self.seen.borrow().clone()
+    }
+
+    /// The calls that have not come need not come any more.
+    pub(crate) fn forgive(&self) {
+        self.steps.borrow_mut().clear();
     }
 
     /// Fails unless every call came.

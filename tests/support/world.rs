@@ -14,6 +14,8 @@ pub(crate) const ANNS_TOKEN: &str = "test-token-of-ann-0123456789";
 pub(crate) const SIGNING_KEY: &str = "k1:0123456789abcdef0123456789abcdef";
 pub(crate) const HETZNER_TOKEN: &str = "test-hetzner-token-9876543210";
 pub(crate) const HETZNER_API_URL: &str = "https://hetzner.test/v1";
+pub(crate) const DIGITALOCEAN_TOKEN: &str = "test-digitalocean-token-1234567890";
+pub(crate) const DIGITALOCEAN_API_URL: &str = "https://digitalocean.test/v2";
 pub(crate) const ORIGIN: &str = "https://mayfly.example.workers.dev";
 pub(crate) const PAGE_ORIGIN: &str = "https://mayfly.pages.dev";
 /// The id in the label of [`super::fixtures::Server::ours`].
@@ -22,12 +24,33 @@ pub(crate) const VM: &str = "abcdefghijklmnopqrstuvwxyz";
 pub(crate) const SSH_KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDHGQOpuSOTyTBhrt98fEqsIRGKjt4ygN4lzdhaO4OJn";
 pub(crate) const REPO_URL: &str = "https://github.com/octo/Hello-World";
+/// How a provider knows the Worker.
+pub(crate) struct Credential {
+    pub(crate) api_url: &'static str,
+    pub(crate) header: &'static str,
+    pub(crate) value: &'static str,
+}
+
+/// What every request to these addresses must carry.
+pub(crate) const CREDENTIALS: [Credential; 2] = [
+    Credential {
+        api_url: HETZNER_API_URL,
+        header: "authorization",
+        value: "Bearer test-hetzner-token-9876543210",
+    },
+    Credential {
+        api_url: DIGITALOCEAN_API_URL,
+        header: "authorization",
+        value: "Bearer test-digitalocean-token-1234567890",
+    },
+];
 /// What no log line and, but for the boot exchange, no answer may hold.
-pub(crate) const SECRETS: [&str; 8] = [
+pub(crate) const SECRETS: [&str; 9] = [
     API_TOKEN,
     ANNS_TOKEN,
     "0123456789abcdef0123456789abcdef",
     HETZNER_TOKEN,
+    DIGITALOCEAN_TOKEN,
     "secret-default-git-token",
     "secret-default-anthropic-key",
     "secret-vm-token-of-hetzner",

@@ -281,6 +281,31 @@ pub(super) struct PrimaryIp {
     pub assignee_id: Option<u64>,
 }
 
+#[derive(Deserialize)]
+pub(super) struct Images {
+    pub images: Vec<SnapshotImage>,
+    pub meta: Meta,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ImageAnswer {
+    pub image: SnapshotImage,
+}
+
+/// An image of type `snapshot`. Its name is always null, its size null until it is available.
+#[derive(Deserialize)]
+pub(super) struct SnapshotImage {
+    pub id: u64,
+    pub status: String,
+    #[serde(default)]
+    pub description: String,
+    pub created: String,
+    pub disk_size: f64,
+    pub image_size: Option<f64>,
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
 /// What keys, firewalls and addresses have in common.
 #[derive(Deserialize)]
 pub(super) struct Resource {
@@ -339,6 +364,13 @@ pub(super) struct Rule<'a> {
     pub port: &'a str,
     pub source_ips: [&'a str; 2],
     pub description: &'a str,
+}
+
+#[derive(Serialize)]
+pub(super) struct CreateImage<'a> {
+    pub r#type: &'a str,
+    pub description: &'a str,
+    pub labels: BTreeMap<&'a str, &'a str>,
 }
 
 #[derive(Serialize)]

@@ -112,9 +112,10 @@ impl Hetzner {
     pub async fn leftovers<H: Http + Random>(
         &self,
         host: &H,
-        deployment: &Selector,
+        deployment: &str,
         vms_left: bool,
     ) -> Result<Vec<Leftover>, Error> {
+        let deployment = &Selector::deployment(deployment);
         let mut found = Vec::new();
         let read_ips = |response: &Response, found: &mut Vec<Leftover>| {
             let page: PrimaryIps = parse(response)?;

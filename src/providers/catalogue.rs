@@ -1,0 +1,59 @@
+//! What providers sell, in our words, and the choice among it. Reading it from a vendor is the vendor's module's business.
+
+use crate::model::{Currency, Price, Size};
+
+/// Where a VM may be placed, with what it costs there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Offer {
+    /// The provider's name of the type.
+    pub server_type: String,
+    /// Location.
+    pub location: String,
+    /// Virtual CPUs.
+    pub vcpu: u32,
+    /// Memory, GiB.
+    pub memory_gib: f64,
+    /// Disk, GB as the provider counts them.
+    pub disk_gb: f64,
+    /// Server and public IPv4 address together.
+    pub price: Price,
+    /// What the provider bills for a month at the most, millionths; it charges by the hour up to this.
+    pub micros_per_month: u64,
+}
+
+/// A place that a provider offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// The provider's name.
+    pub name: String,
+    /// City.
+    pub city: String,
+    /// ISO 3166 country code.
+    pub country: String,
+}
+
+/// What a provider sells today.
+#[derive(Clone, Debug)]
+pub struct Catalogue {
+    /// Currency of every price in it.
+    pub currency: Currency,
+    /// Places, in the provider's order.
+    pub locations: Vec<Location>,
+    /// Every type in every place where it can be ordered, on x86-64.
+    pub offers: Vec<Offer>,
+}
+
+impl Catalogue {
+    /// Offers that are large enough, cheapest first; among equal prices the provider's order of places decides.
+    pub fn rank(&self, size: Size, location: Option<&str>) -> Vec<&Offer> {
+        let fits = |it: &&Offer| {
+            it.memory_gib >= size.memory_gib()
+                && it.vcpu >= size.vcpu()
+                && location.is_none_or(|name| it.location == name)
+        };
+        let place = |it: &Offer| self.locations.iter().position(|place| place.name == it.location);
+        let mut ranked: Vec<&Offer> = self.offers.iter().filter(fits).collect();
+        ranked.sort_by_key(|it| (it.price.micros_per_hour, place(it)));
+        ranked
+    }
+}
