@@ -13,6 +13,8 @@ use crate::workspace::{Profile, WebUi};
 
 /// Base of Hetzner Cloud's API.
 pub const HETZNER_API_URL: &str = "https://api.hetzner.cloud/v1";
+/// Base of DigitalOcean's API.
+pub const DIGITALOCEAN_API_URL: &str = "https://api.digitalocean.com/v2";
 /// Fewest characters of an API token outside a simulation.
 pub const API_TOKEN_MIN_CHARS: usize = 16;
 /// Owner of what the single `API_TOKEN` creates.
@@ -52,6 +54,15 @@ pub struct HetznerConfig {
     pub vm_token: Option<Secret>,
 }
 
+/// Access to DigitalOcean.
+#[derive(Clone, Debug)]
+pub struct DigitalOceanConfig {
+    /// Personal access token, read and write.
+    pub token: Secret,
+    /// Base URL without a slash at the end.
+    pub api_url: String,
+}
+
 /// Defaults for every workspace.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "each field is the key of its name in the README")]
@@ -84,6 +95,8 @@ pub struct Config {
     pub allowed_origins: Vec<String>,
     /// `HETZNER_TOKEN` and friends.
     pub hetzner: Option<HetznerConfig>,
+    /// `DIGITALOCEAN_TOKEN` and friends.
+    pub digitalocean: Option<DigitalOceanConfig>,
     /// Defaults for workspaces.
     pub defaults: Defaults,
     /// `DOMAIN`: VMs are `<name>.<DOMAIN>` where the user's DNS says so.
@@ -106,6 +119,7 @@ impl Config {
             public_url: it.url("PUBLIC_URL"),
             allowed_origins: it.origins(),
             hetzner: it.hetzner(),
+            digitalocean: it.digitalocean(),
             defaults: it.defaults(),
             domain: it.domain(),
             vm_origin: it.url("VM_ORIGIN"),
@@ -113,7 +127,7 @@ impl Config {
         };
         let configured = config.providers();
         if configured.is_empty() {
-            it.problem("HETZNER_TOKEN", "is missing: no provider is configured; create an API token (Read & Write) in a Hetzner Cloud project");
+            it.problem("HETZNER_TOKEN", "is missing: no provider is configured; create an API token (Read & Write) in a Hetzner Cloud project, or give another provider's (DIGITALOCEAN_TOKEN)");
         } else if !configured.contains(&config.defaults.provider) {
             it.problem(
                 "DEFAULT_PROVIDER",
@@ -127,6 +141,7 @@ impl Config {
     pub fn providers(&self) -> Vec<ProviderName> {
         let is_configured = |name: &ProviderName| match name {
             ProviderName::Hetzner => self.hetzner.is_some(),
+            ProviderName::DigitalOcean => self.digitalocean.is_some(),
         };
         ProviderName::ALL.into_iter().filter(is_configured).collect()
     }
@@ -135,6 +150,7 @@ impl Config {
     pub fn vm_credential(&self, provider: ProviderName) -> Option<&Secret> {
         match provider {
             ProviderName::Hetzner => self.hetzner.as_ref()?.vm_token.as_ref(),
+            ProviderName::DigitalOcean => None,
         }
     }
 }
@@ -328,6 +344,21 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         Some(HetznerConfig { token, api_url, vm_token })
     }
 
+    fn digitalocean(&mut self) -> Option<DigitalOceanConfig> {
+        let api_url = self.url("DIGITALOCEAN_API_URL").unwrap_or_else(|| DIGITALOCEAN_API_URL.into());
+        Some(DigitalOceanConfig { token: self.token("DIGITALOCEAN_TOKEN")?, api_url })
+    }
+
+    /// Without a word about it the first provider that is configured.
+    fn default_provider(&mut self) -> ProviderName {
+        let first = match (self.get("HETZNER_TOKEN"), self.get("DIGITALOCEAN_TOKEN")) {
+            (None, Some(_)) => ProviderName::DigitalOcean,
+            _ => ProviderName::Hetzner,
+        };
+        let known = ProviderName::ALL.map(ProviderName::as_str);
+        self.choice("DEFAULT_PROVIDER", first, ProviderName::parse, &known)
+    }
+
     fn defaults(&mut self) -> Defaults {
         let key = self.get("SSH_PUBLIC_KEY").map(|it| SshPublicKey::parse(&it)).transpose();
         let ssh_public_key = key.unwrap_or_else(|detail| {
@@ -339,12 +370,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             self.problem("DEFAULT_DEVCONTAINER_IMAGE", detail);
         }
         Defaults {
-            provider: self.choice(
-                "DEFAULT_PROVIDER",
-                ProviderName::Hetzner,
-                ProviderName::parse,
-                &ProviderName::ALL.map(ProviderName::as_str),
-            ),
+            provider: self.default_provider(),
             size: self.choice("DEFAULT_SIZE", Size::Medium, Size::parse, &Size::ALL.map(Size::as_str)),
             profile: Profile::Coding,
             web_ui: self.choice(

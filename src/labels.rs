@@ -1,10 +1,11 @@
 //! The labels on our servers: the only state there is. Keys, values packed into the label alphabet, selectors, and the
 //! rule of what is ours. Reading and writing them at a provider is the provider's module's business.
 //!
-//! The alphabet is Hetzner's, the narrowest of those with labels: a value is empty or 1 to 63 characters of
-//! `[A-Za-z0-9._-]` that begins and ends with a letter or digit (Hetzner Cloud API reference, "Labels").
+//! The alphabet is Hetzner's: a value is empty or 1 to 63 characters of `[A-Za-z0-9._-]` that begins and ends with a letter
+//! or digit (Hetzner Cloud API reference, "Labels"). Vendors with another one have a module here that packs labels into it.
 
 mod pack;
+pub mod tags;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -106,6 +107,11 @@ impl Selector {
     pub fn and(mut self, key: &'static str, value: &str) -> Self {
         self.0.push((key, value.to_owned()));
         self
+    }
+
+    /// The deployment that it is confined to.
+    pub fn deployment_name(&self) -> &str {
+        self.0.iter().find(|(key, _)| *key == DEPLOYMENT).map_or("", |(_, value)| value.as_str())
     }
 
     /// Whether a resource's labels are among what the query asks for.
@@ -220,6 +226,15 @@ impl<'a> VmLabels<'a> {
                 }
             }
         }
+    }
+
+    /// Labels out of a map.
+    pub fn from_map(map: BTreeMap<String, String>) -> VmLabels<'static> {
+        let mut labels = VmLabels::default();
+        for (key, value) in map {
+            labels.take(&key, Cow::Owned(value));
+        }
+        labels
     }
 
     /// The same labels, independent of the answer that they were read from.

@@ -10,16 +10,18 @@ use crate::labels::VmLabels;
 #[expect(missing_docs, reason = "the names are the providers")]
 pub enum ProviderName {
     Hetzner,
+    DigitalOcean,
 }
 
 impl ProviderName {
     /// Every provider that this build knows.
-    pub const ALL: [Self; 1] = [Self::Hetzner];
+    pub const ALL: [Self; 2] = [Self::Hetzner, Self::DigitalOcean];
 
     /// The name in the API and in ids.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Hetzner => "hetzner",
+            Self::DigitalOcean => "digitalocean",
         }
     }
 
@@ -27,6 +29,7 @@ impl ProviderName {
     pub fn title(self) -> &'static str {
         match self {
             Self::Hetzner => "Hetzner Cloud",
+            Self::DigitalOcean => "DigitalOcean",
         }
     }
 
@@ -38,8 +41,8 @@ impl ProviderName {
     /// Whether a text can be one of the provider's own ids, so that it may stand in a path of its API.
     pub fn is_native(self, native: &str) -> bool {
         match self {
-            // Hetzner: int64, at most 2^53 by its documentation.
-            Self::Hetzner => {
+            // Hetzner: int64, at most 2^53 by its documentation. DigitalOcean: a smaller integer.
+            Self::Hetzner | Self::DigitalOcean => {
                 (1..=16).contains(&native.len())
                     && native.bytes().all(|it| it.is_ascii_digit())
                     && !native.starts_with('0')
@@ -206,7 +209,7 @@ impl Size {
 /// An amount of money per hour in millionths of the currency's unit: small prices stay exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Price {
-    /// Millionths of the currency's unit per hour, taxes included.
+    /// Millionths of the currency's unit per hour; with taxes where the provider's API has them.
     pub micros_per_hour: u64,
     /// ISO 4217 code.
     pub currency: Currency,
@@ -219,6 +222,8 @@ pub struct Currency([u8; 3]);
 impl Currency {
     /// The euro.
     pub const EUR: Self = Self(*b"EUR");
+    /// The US dollar.
+    pub const USD: Self = Self(*b"USD");
 
     /// `None` unless three capital letters.
     pub fn parse(code: &str) -> Option<Self> {
@@ -337,6 +342,8 @@ mod tests {
             "ec2-i-123",
             "4711",
             "hetzner-12345678901234567",
+            "digitalocean-",
+            "digitalocean-x",
         ] {
             assert_eq!(VmId::parse(bad), None, "{bad}");
         }

@@ -1,5 +1,7 @@
 //! The providers behind one interface: `enum Provider` dispatches, each module speaks its vendor's API. What a VM means
 //! and who may touch it is decided by the callers.
+
+pub mod digitalocean;
 pub mod error;
 pub mod hetzner;
 
@@ -53,11 +55,11 @@ pub enum Power {
 /// A stored disk of ours.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
-    /// The provider's id; opaque.
+    /// The provider's id, opaque; empty on a new one where the provider gives it only when it is complete.
     pub native: String,
     /// The description that it was made with; a name where the provider keeps no description.
     pub description: String,
-    /// Creation, Unix seconds.
+    /// Creation, Unix seconds; 0 where the answer to its creation does not tell.
     pub created_secs: u64,
     /// Whether a VM can be created from it already.
     pub is_ready: bool,
@@ -76,6 +78,8 @@ pub struct Snapshot {
 pub enum Provider {
     /// Hetzner Cloud.
     Hetzner(hetzner::Hetzner),
+    /// DigitalOcean.
+    DigitalOcean(digitalocean::DigitalOcean),
 }
 
 /// Lets whichever provider it is answer.
@@ -83,6 +87,7 @@ macro_rules! each {
     ($provider:expr, $it:ident => $answer:expr) => {
         match $provider {
             Provider::Hetzner($it) => $answer,
+            Provider::DigitalOcean($it) => $answer,
         }
     };
 }
@@ -90,13 +95,17 @@ macro_rules! each {
 impl Provider {
     /// Every provider whose secrets are configured.
     pub fn configured(config: &Config) -> Vec<Self> {
-        config.hetzner.iter().map(|it| Self::Hetzner(hetzner::Hetzner::new(it))).collect()
+        let hetzner = config.hetzner.as_ref().map(|it| Self::Hetzner(hetzner::Hetzner::new(it)));
+        let digitalocean = config.digitalocean.as_ref();
+        let digitalocean = digitalocean.map(|it| Self::DigitalOcean(digitalocean::DigitalOcean::new(it)));
+        hetzner.into_iter().chain(digitalocean).collect()
     }
 
     /// Which one it is.
     pub fn name(&self) -> ProviderName {
         match self {
             Self::Hetzner(_) => ProviderName::Hetzner,
+            Self::DigitalOcean(_) => ProviderName::DigitalOcean,
         }
     }
 
@@ -104,6 +113,7 @@ impl Provider {
     pub fn user_data_max_bytes(&self) -> usize {
         match self {
             Self::Hetzner(_) => hetzner::USER_DATA_MAX_BYTES,
+            Self::DigitalOcean(_) => digitalocean::USER_DATA_MAX_BYTES,
         }
     }
 

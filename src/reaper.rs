@@ -47,7 +47,7 @@ impl Report {
 pub struct Item {
     /// Whose it is.
     pub provider: &'static str,
-    /// `vm`, `primary_ip`, `ssh_key`, `firewall`; `list` where not even the list could be had.
+    /// `vm`, or a leftover's kind; `list` where not even the list could be had.
     pub kind: &'static str,
     /// Our id for VMs, the provider's for others.
     pub id: String,

@@ -13,6 +13,7 @@ mod frame;
 mod idempotency;
 mod input;
 mod owners;
+mod providers;
 mod reaper;
 mod reports;
 mod script;

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod digitalocean;
 mod hetzner;
 mod suite;
 mod vendor;
@@ -26,7 +27,7 @@ macro_rules! contract {
     };
 }
 
-contract!(on_hetzner => crate::hetzner::Hetzner; {
+contract!(on_hetzner => crate::hetzner::Hetzner, on_digitalocean => crate::digitalocean::DigitalOcean; {
     lists_ours_from_between_foreign_servers_of_every_page,
     a_list_that_takes_longer_than_ten_seconds_has_timed_out,
     labels_come_back_whatever_they_say,

@@ -168,7 +168,7 @@ pub(crate) fn a_hang_and_a_broken_line_are_told_apart(vendor: &impl Vendor) {
 pub(crate) const PLACES: [(&str, &str); 2] = [("type-1", "place-1"), ("type-2", "place-2")];
 
 /// A VM, or the error with place and outcome of each attempt.
-type Outcome = Result<Created, (Error, Vec<(String, &'static str)>)>;
+pub(crate) type Outcome = Result<Created, (Error, Vec<(String, &'static str)>)>;
 
 fn create(vendor: &impl Vendor, going: Going) -> (Outcome, TestHost) {
     let source = match going {
@@ -176,6 +176,15 @@ fn create(vendor: &impl Vendor, going: Going) -> (Outcome, TestHost) {
         _ => Source::Image(Image::Debian13),
     };
     let host = TestHost::new(vendor.creation(going));
+    (create_from(vendor, &host, source), host)
+}
+
+/// A creation with a script of its own.
+pub(crate) fn create_by(vendor: &impl Vendor, script: Script) -> Outcome {
+    create_from(vendor, &TestHost::new(script), Source::Image(Image::Debian13))
+}
+
+fn create_from(vendor: &impl Vendor, host: &TestHost, source: Source<'_>) -> Outcome {
     let offer = |(server_type, location): (&str, &str)| Offer {
         server_type: server_type.into(),
         location: location.into(),
@@ -200,10 +209,9 @@ fn create(vendor: &impl Vendor, going: Going) -> (Outcome, TestHost) {
         identity: ours().and(labels::VM, VM),
         render,
     };
-    let created = block_on(vendor.provider().create(&host, &plan)).map_err(|(error, attempts)| {
+    block_on(vendor.provider().create(host, &plan)).map_err(|(error, attempts)| {
         (error, attempts.into_iter().map(|it| (it.location, it.outcome)).collect())
-    });
-    (created, host)
+    })
 }
 
 /// A creation that must succeed, and the outcomes of its attempts.

@@ -82,6 +82,11 @@ impl Settings {
         self
     }
 
+    pub(crate) fn without(mut self, key: &str) -> Self {
+        self.0.remove(key);
+        self
+    }
+
     pub(crate) fn app(&self) -> App {
         App::from_lookup(|key| self.0.get(key).cloned())
     }

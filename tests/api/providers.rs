@@ -1,0 +1,122 @@
+//! Several providers in one Mayfly: which are configured, lists side by side, and what is said of one that fails.
+
+use mayfly::http::NoAnswer;
+use mayfly::labels::tags;
+use mayfly::model::ProviderName;
+use serde_json::{Value, json};
+
+use super::support::call::Call;
+use super::support::fixtures::{Server, only, value_of};
+use super::support::host::TestHost;
+use super::support::script::{self, Exchange, Script, get};
+use super::support::world::{
+    DIGITALOCEAN_API_URL, DIGITALOCEAN_TOKEN, HETZNER_TOKEN, NOW_SECS, Settings, VM, list_of_owner,
+};
+
+fn both() -> Settings {
+    Settings::usual()
+        .with("DIGITALOCEAN_TOKEN", DIGITALOCEAN_TOKEN)
+        .with("DIGITALOCEAN_API_URL", DIGITALOCEAN_API_URL)
+}
+
+fn hetzner() -> Exchange {
+    get(list_of_owner("default"))
+}
+
+fn digitalocean() -> Exchange {
+    let target = "/droplets?tag_name=mayfly-deployment:mayfly&page=1&per_page=200";
+    script::get(format!("{DIGITALOCEAN_API_URL}{target}"))
+}
+
+fn droplets() -> Value {
+    let mut labels = mayfly::labels::ours("mayfly");
+    for (key, value) in [("mayfly-vm", VM), ("mayfly-owner", "default"), ("mayfly-price", "35710.USD")] {
+        labels.push((key.into(), value.into()));
+    }
+    labels.push(("mayfly-expires".into(), (NOW_SECS + 3600).to_string()));
+    let mut droplet = value_of("digitalocean", "get_droplet.ready")["droplet"].take();
+    droplet["tags"] = tags::all(&labels).into();
+    let mut others = droplet.clone();
+    labels.retain(|(key, _)| key != "mayfly-owner");
+    labels.push(("mayfly-owner".into(), "ann".into()));
+    others["tags"] = tags::all(&labels).into();
+    json!({"droplets": [others, droplet], "links": {}, "meta": {"total": 2}})
+}
+
+fn list(script: Script) -> Value {
+    Call::get("/vms").token().send(&both().app(), &TestHost::new(script)).ok(200)
+}
+
+fn ids(body: &Value) -> Vec<&str> {
+    body["vms"].as_array().into_iter().flatten().filter_map(|it| it["id"].as_str()).collect()
+}
+
+#[test]
+fn a_provider_is_there_when_its_secret_is() {
+    let providers = |settings: Settings| -> Vec<ProviderName> {
+        let app = settings.app();
+        app.ready().expect("configured").providers.iter().map(mayfly::providers::Provider::name).collect()
+    };
+    assert_eq!(providers(both()), [ProviderName::Hetzner, ProviderName::DigitalOcean]);
+    let app = both().without("HETZNER_TOKEN").app();
+    let config = &app.ready().expect("configured").config;
+    assert_eq!(config.defaults.provider, ProviderName::DigitalOcean, "the first that is configured");
+    assert_eq!(config.providers(), [ProviderName::DigitalOcean]);
+    let app = both().without("HETZNER_TOKEN").with("DEFAULT_PROVIDER", "hetzner").app();
+    let problems = app.ready().expect_err("a default that is not configured");
+    assert_eq!(problems.iter().map(|it| it.key).collect::<Vec<_>>(), ["DEFAULT_PROVIDER"]);
+}
+
+#[test]
+fn all_providers_are_asked_side_by_side() {
+    let script = Script::new().side_by_side([
+        hetzner().gives(200, &only(&[Server::ours()])),
+        digitalocean().gives(200, &droplets()),
+    ]);
+    let host = TestHost::new(script);
+    let body = Call::get("/vms").token().send(&both().app(), &host).ok(200);
+    assert_eq!(ids(&body), ["hetzner-4711", "digitalocean-3164444"]);
+    assert_eq!(host.most_in_flight(), 2);
+    assert_eq!(body["errors"], json!([]));
+    assert_eq!(body["totals"]["count"], 2);
+    assert_eq!(body["vms"][1]["cost"]["currency"], "USD");
+    assert_eq!(body["vms"][1]["ipv4"], "203.0.113.7");
+}
+
+#[test]
+fn one_that_hangs_or_fails_hides_nobodys_vms() {
+    let hang = Script::new()
+        .side_by_side([hetzner().lost(NoAnswer::TimedOut), digitalocean().gives(200, &droplets())]);
+    let body = list(hang);
+    assert_eq!(ids(&body), ["digitalocean-3164444"]);
+    let error = json!({"provider": "hetzner", "code": "provider_timed_out",
+                       "detail": "Hetzner Cloud did not answer in time."});
+    assert_eq!(body["errors"], json!([error]));
+
+    let refused = digitalocean().fixture_of("digitalocean", 401, "error.unauthorized");
+    let body = list(Script::new().side_by_side([hetzner().gives(200, &only(&[Server::ours()])), refused]));
+    assert_eq!(ids(&body), ["hetzner-4711"]);
+    let error = json!({"provider": "digitalocean", "code": "provider_unauthorized",
+                       "detail": "DigitalOcean refuses the token in DIGITALOCEAN_TOKEN."});
+    assert_eq!(body["errors"], json!([error]));
+}
+
+#[test]
+fn ids_of_a_provider_that_is_not_configured_are_of_no_vm() {
+    let answer = Call::get("/vms/digitalocean-1").token().send(&Settings::usual().app(), &TestHost::silent());
+    assert_eq!(answer.kind(), (404, "vm_not_found".to_owned()));
+}
+
+#[test]
+fn a_vms_boot_gets_no_credential_of_the_workers() {
+    let request = json!({"repo_url": super::support::world::REPO_URL, "provider": "digitalocean"});
+    let app = both().with("HETZNER_VM_TOKEN", "secret-vm-token-of-hetzner").app();
+    let answer = Call::post("/user-data").token().json(&request).send(&app, &TestHost::silent()).ok(200);
+    assert_eq!(answer["limit_bytes"], 65_536);
+    let text = answer["user_data"].as_str().expect("text");
+    for secret in [HETZNER_TOKEN, DIGITALOCEAN_TOKEN, "secret-vm-token-of-hetzner"] {
+        assert!(!text.contains(secret));
+    }
+    let file = super::support::user_data::vm_file(text);
+    assert_eq!((&file["provider"], &file["self_delete"]), (&json!("digitalocean"), &json!("worker")));
+}
