@@ -13,8 +13,17 @@ use crate::workspace::{Profile, WebUi};
 
 /// Base of Hetzner Cloud's API.
 pub const HETZNER_API_URL: &str = "https://api.hetzner.cloud/v1";
+/// Base of Scaleway's APIs.
+pub const SCALEWAY_API_URL: &str = "https://api.scaleway.com";
+/// Every zone with instances (Scaleway Instance API, "Availability Zones").
+pub const SCALEWAY_ZONES: [&str; 10] = [
+    "fr-par-1", "fr-par-2", "fr-par-3", "nl-ams-1", "nl-ams-2", "nl-ams-3", "pl-waw-1", "pl-waw-2",
+    "pl-waw-3", "it-mil-1",
+];
 /// Base of DigitalOcean's API.
 pub const DIGITALOCEAN_API_URL: &str = "https://api.digitalocean.com/v2";
+/// Stands for a server's id where a zone alone is checked.
+const NO_UUID: &str = "00000000-0000-0000-0000-000000000000";
 /// Fewest characters of an API token outside a simulation.
 pub const API_TOKEN_MIN_CHARS: usize = 16;
 /// Owner of what the single `API_TOKEN` creates.
@@ -52,6 +61,19 @@ pub struct HetznerConfig {
     pub api_url: String,
     /// A token for VMs, with which they delete themselves at the provider.
     pub vm_token: Option<Secret>,
+}
+
+/// Access to Scaleway.
+#[derive(Clone, Debug)]
+pub struct ScalewayConfig {
+    /// Secret key of an API key that may do everything with instances in the project.
+    pub secret_key: Secret,
+    /// The project, a UUID.
+    pub project_id: String,
+    /// Zones that are asked; every one costs calls.
+    pub zones: Vec<String>,
+    /// Base URL without a slash at the end.
+    pub api_url: String,
 }
 
 /// Access to DigitalOcean.
@@ -95,6 +117,8 @@ pub struct Config {
     pub allowed_origins: Vec<String>,
     /// `HETZNER_TOKEN` and friends.
     pub hetzner: Option<HetznerConfig>,
+    /// `SCALEWAY_SECRET_KEY` and friends.
+    pub scaleway: Option<ScalewayConfig>,
     /// `DIGITALOCEAN_TOKEN` and friends.
     pub digitalocean: Option<DigitalOceanConfig>,
     /// Defaults for workspaces.
@@ -119,6 +143,7 @@ impl Config {
             public_url: it.url("PUBLIC_URL"),
             allowed_origins: it.origins(),
             hetzner: it.hetzner(),
+            scaleway: it.scaleway(),
             digitalocean: it.digitalocean(),
             defaults: it.defaults(),
             domain: it.domain(),
@@ -127,7 +152,7 @@ impl Config {
         };
         let configured = config.providers();
         if configured.is_empty() {
-            it.problem("HETZNER_TOKEN", "is missing: no provider is configured; create an API token (Read & Write) in a Hetzner Cloud project, or give another provider's (DIGITALOCEAN_TOKEN)");
+            it.problem("HETZNER_TOKEN", "is missing: no provider is configured; create an API token (Read & Write) in a Hetzner Cloud project, or give another provider's (SCALEWAY_SECRET_KEY, DIGITALOCEAN_TOKEN)");
         } else if !configured.contains(&config.defaults.provider) {
             it.problem(
                 "DEFAULT_PROVIDER",
@@ -141,6 +166,7 @@ impl Config {
     pub fn providers(&self) -> Vec<ProviderName> {
         let is_configured = |name: &ProviderName| match name {
             ProviderName::Hetzner => self.hetzner.is_some(),
+            ProviderName::Scaleway => self.scaleway.is_some(),
             ProviderName::DigitalOcean => self.digitalocean.is_some(),
         };
         ProviderName::ALL.into_iter().filter(is_configured).collect()
@@ -150,7 +176,7 @@ impl Config {
     pub fn vm_credential(&self, provider: ProviderName) -> Option<&Secret> {
         match provider {
             ProviderName::Hetzner => self.hetzner.as_ref()?.vm_token.as_ref(),
-            ProviderName::DigitalOcean => None,
+            ProviderName::Scaleway | ProviderName::DigitalOcean => None,
         }
     }
 }
@@ -344,6 +370,30 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         Some(HetznerConfig { token, api_url, vm_token })
     }
 
+    fn scaleway(&mut self) -> Option<ScalewayConfig> {
+        let api_url = self.url("SCALEWAY_API_URL").unwrap_or_else(|| SCALEWAY_API_URL.into());
+        let zones = self.get("SCALEWAY_ZONES").map_or_else(
+            || SCALEWAY_ZONES.map(str::to_owned).to_vec(),
+            |it| it.split(',').map(|it| it.trim().to_owned()).collect(),
+        );
+        // Whether a zone exists is the vendor's to say: new ones come.
+        let is_zone =
+            |it: &String| it.len() == 8 && ProviderName::Scaleway.is_native(&format!("{it}-{NO_UUID}"));
+        if !zones.iter().all(is_zone) {
+            self.problem("SCALEWAY_ZONES", "must be zones separated by commas, such as fr-par-1,nl-ams-1");
+        }
+        let secret_key = self.token("SCALEWAY_SECRET_KEY")?;
+        let project_id = self.get("SCALEWAY_PROJECT_ID").unwrap_or_default();
+        let is_uuid = ProviderName::Scaleway.is_native(&format!("{}-{project_id}", SCALEWAY_ZONES[0]));
+        if !is_uuid {
+            self.problem(
+                "SCALEWAY_PROJECT_ID",
+                "must be the project's id, a UUID, as Scaleway's console shows it",
+            );
+        }
+        Some(ScalewayConfig { secret_key, project_id, zones, api_url })
+    }
+
     fn digitalocean(&mut self) -> Option<DigitalOceanConfig> {
         let api_url = self.url("DIGITALOCEAN_API_URL").unwrap_or_else(|| DIGITALOCEAN_API_URL.into());
         Some(DigitalOceanConfig { token: self.token("DIGITALOCEAN_TOKEN")?, api_url })
@@ -351,10 +401,13 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
 
     /// Without a word about it the first provider that is configured.
     fn default_provider(&mut self) -> ProviderName {
-        let first = match (self.get("HETZNER_TOKEN"), self.get("DIGITALOCEAN_TOKEN")) {
-            (None, Some(_)) => ProviderName::DigitalOcean,
-            _ => ProviderName::Hetzner,
+        let secret = |name: &ProviderName| match name {
+            ProviderName::Hetzner => "HETZNER_TOKEN",
+            ProviderName::Scaleway => "SCALEWAY_SECRET_KEY",
+            ProviderName::DigitalOcean => "DIGITALOCEAN_TOKEN",
         };
+        let first = ProviderName::ALL.into_iter().find(|it| self.get(secret(it)).is_some());
+        let first = first.unwrap_or(ProviderName::Hetzner);
         let known = ProviderName::ALL.map(ProviderName::as_str);
         self.choice("DEFAULT_PROVIDER", first, ProviderName::parse, &known)
     }

@@ -5,6 +5,7 @@
 //! or digit (Hetzner Cloud API reference, "Labels"). Vendors with another one have a module here that packs labels into it.
 
 mod pack;
+pub mod pairs;
 pub mod tags;
 
 use std::borrow::Cow;
@@ -107,6 +108,11 @@ impl Selector {
     pub fn and(mut self, key: &'static str, value: &str) -> Self {
         self.0.push((key, value.to_owned()));
         self
+    }
+
+    /// Keys and values, all of which must hold.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (*key, value.as_str()))
     }
 
     /// The deployment that it is confined to.

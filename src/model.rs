@@ -10,17 +10,19 @@ use crate::labels::VmLabels;
 #[expect(missing_docs, reason = "the names are the providers")]
 pub enum ProviderName {
     Hetzner,
+    Scaleway,
     DigitalOcean,
 }
 
 impl ProviderName {
     /// Every provider that this build knows.
-    pub const ALL: [Self; 2] = [Self::Hetzner, Self::DigitalOcean];
+    pub const ALL: [Self; 3] = [Self::Hetzner, Self::Scaleway, Self::DigitalOcean];
 
     /// The name in the API and in ids.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Hetzner => "hetzner",
+            Self::Scaleway => "scaleway",
             Self::DigitalOcean => "digitalocean",
         }
     }
@@ -29,6 +31,7 @@ impl ProviderName {
     pub fn title(self) -> &'static str {
         match self {
             Self::Hetzner => "Hetzner Cloud",
+            Self::Scaleway => "Scaleway",
             Self::DigitalOcean => "DigitalOcean",
         }
     }
@@ -46,6 +49,22 @@ impl ProviderName {
                 (1..=16).contains(&native.len())
                     && native.bytes().all(|it| it.is_ascii_digit())
                     && !native.starts_with('0')
+            }
+            // A zone such as `fr-par-1` and a UUID.
+            Self::Scaleway => {
+                let parts: Vec<&str> = native.split('-').collect();
+                let has = |part: &str, chars: usize, is: fn(&u8) -> bool| {
+                    part.len() == chars && part.as_bytes().iter().all(is)
+                };
+                let lengths = [8, 4, 4, 4, 12];
+                parts.len() == 8
+                    && has(parts[0], 2, u8::is_ascii_lowercase)
+                    && has(parts[1], 3, u8::is_ascii_lowercase)
+                    && has(parts[2], 1, u8::is_ascii_digit)
+                    && parts[3..]
+                        .iter()
+                        .zip(lengths)
+                        .all(|(part, chars)| has(part, chars, u8::is_ascii_hexdigit))
             }
         }
     }
@@ -332,6 +351,8 @@ mod tests {
     #[test]
     fn ids_are_parsed_strictly() {
         assert_eq!(VmId::parse("hetzner-4711").map(|it| it.to_string()).as_deref(), Some("hetzner-4711"));
+        let scaleway = "scaleway-fr-par-1-973b1d4a-3d01-4220-a4fa-7a2b89c8a557";
+        assert_eq!(VmId::parse(scaleway).map(|it| it.to_string()).as_deref(), Some(scaleway));
         for bad in [
             "",
             "hetzner",
@@ -344,6 +365,10 @@ mod tests {
             "hetzner-12345678901234567",
             "digitalocean-",
             "digitalocean-x",
+            "scaleway-973b1d4a-3d01-4220-a4fa-7a2b89c8a557",
+            "scaleway-fr-par-1",
+            "scaleway-fr-par-1-973b1d4a-3d01-4220-a4fa-7a2b89c8a55/",
+            "scaleway-../par-1-973b1d4a-3d01-4220-a4fa-7a2b89c8a557",
         ] {
             assert_eq!(VmId::parse(bad), None, "{bad}");
         }

@@ -4,6 +4,7 @@
 pub mod digitalocean;
 pub mod error;
 pub mod hetzner;
+pub mod scaleway;
 
 mod catalogue;
 mod creation;
@@ -78,6 +79,8 @@ pub struct Snapshot {
 pub enum Provider {
     /// Hetzner Cloud.
     Hetzner(hetzner::Hetzner),
+    /// Scaleway.
+    Scaleway(scaleway::Scaleway),
     /// DigitalOcean.
     DigitalOcean(digitalocean::DigitalOcean),
 }
@@ -87,6 +90,7 @@ macro_rules! each {
     ($provider:expr, $it:ident => $answer:expr) => {
         match $provider {
             Provider::Hetzner($it) => $answer,
+            Provider::Scaleway($it) => $answer,
             Provider::DigitalOcean($it) => $answer,
         }
     };
@@ -96,15 +100,17 @@ impl Provider {
     /// Every provider whose secrets are configured.
     pub fn configured(config: &Config) -> Vec<Self> {
         let hetzner = config.hetzner.as_ref().map(|it| Self::Hetzner(hetzner::Hetzner::new(it)));
+        let scaleway = config.scaleway.as_ref().map(|it| Self::Scaleway(scaleway::Scaleway::new(it)));
         let digitalocean = config.digitalocean.as_ref();
         let digitalocean = digitalocean.map(|it| Self::DigitalOcean(digitalocean::DigitalOcean::new(it)));
-        hetzner.into_iter().chain(digitalocean).collect()
+        hetzner.into_iter().chain(scaleway).chain(digitalocean).collect()
     }
 
     /// Which one it is.
     pub fn name(&self) -> ProviderName {
         match self {
             Self::Hetzner(_) => ProviderName::Hetzner,
+            Self::Scaleway(_) => ProviderName::Scaleway,
             Self::DigitalOcean(_) => ProviderName::DigitalOcean,
         }
     }
@@ -113,6 +119,7 @@ impl Provider {
     pub fn user_data_max_bytes(&self) -> usize {
         match self {
             Self::Hetzner(_) => hetzner::USER_DATA_MAX_BYTES,
+            Self::Scaleway(_) => scaleway::USER_DATA_MAX_BYTES,
             Self::DigitalOcean(_) => digitalocean::USER_DATA_MAX_BYTES,
         }
     }

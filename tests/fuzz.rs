@@ -391,7 +391,7 @@ fn no_capability_counts_but_the_one_that_was_signed() {
 
 #[test]
 fn whatever_the_configuration_the_worker_answers_and_shows_no_value() {
-    const KEYS: [&str; 22] = [
+    const KEYS: [&str; 25] = [
         "API_TOKEN",
         "API_TOKENS",
         "SIGNING_KEY",
@@ -400,6 +400,9 @@ fn whatever_the_configuration_the_worker_answers_and_shows_no_value() {
         "HETZNER_TOKEN",
         "HETZNER_API_URL",
         "HETZNER_VM_TOKEN",
+        "SCALEWAY_SECRET_KEY",
+        "SCALEWAY_PROJECT_ID",
+        "SCALEWAY_ZONES",
         "DIGITALOCEAN_TOKEN",
         "DIGITALOCEAN_API_URL",
         "DEPLOYMENT",

@@ -91,7 +91,7 @@ fn a_worker_without_configuration_lists_every_key_on_every_path() {
             &json!({"errors": [
                 {"field": "API_TOKEN", "detail": "is missing: the bearer token of the API (or API_TOKENS); `npm run setup` makes one"},
                 {"field": "SIGNING_KEY", "detail": "is missing: kid:key with a random key; `npm run setup` makes one"},
-                {"field": "HETZNER_TOKEN", "detail": "is missing: no provider is configured; create an API token (Read & Write) in a Hetzner Cloud project, or give another provider's (DIGITALOCEAN_TOKEN)"},
+                {"field": "HETZNER_TOKEN", "detail": "is missing: no provider is configured; create an API token (Read & Write) in a Hetzner Cloud project, or give another provider's (SCALEWAY_SECRET_KEY, DIGITALOCEAN_TOKEN)"},
             ]}),
         );
     }
@@ -109,6 +109,10 @@ fn a_misconfigured_worker_names_every_key_and_shows_no_value() {
         "ALLOWED_ORIGINS",
         "HETZNER_API_URL",
         "HETZNER_TOKEN",
+        "SCALEWAY_API_URL",
+        "SCALEWAY_SECRET_KEY",
+        "SCALEWAY_PROJECT_ID",
+        "SCALEWAY_ZONES",
         "DIGITALOCEAN_API_URL",
         "DIGITALOCEAN_TOKEN",
         "SSH_PUBLIC_KEY",

@@ -10,7 +10,8 @@ use super::support::fixtures::{Server, only, value_of};
 use super::support::host::TestHost;
 use super::support::script::{self, Exchange, Script, get};
 use super::support::world::{
-    DIGITALOCEAN_API_URL, DIGITALOCEAN_TOKEN, HETZNER_TOKEN, NOW_SECS, Settings, VM, list_of_owner,
+    DIGITALOCEAN_API_URL, DIGITALOCEAN_TOKEN, HETZNER_TOKEN, NOW_SECS, SCALEWAY_PROJECT_ID,
+    SCALEWAY_SECRET_KEY, Settings, VM, list_of_owner,
 };
 
 fn both() -> Settings {
@@ -58,6 +59,13 @@ fn a_provider_is_there_when_its_secret_is() {
         app.ready().expect("configured").providers.iter().map(mayfly::providers::Provider::name).collect()
     };
     assert_eq!(providers(both()), [ProviderName::Hetzner, ProviderName::DigitalOcean]);
+    let all = both()
+        .with("SCALEWAY_SECRET_KEY", SCALEWAY_SECRET_KEY)
+        .with("SCALEWAY_PROJECT_ID", SCALEWAY_PROJECT_ID);
+    assert_eq!(providers(all.clone()), ProviderName::ALL);
+    let app = all.with("SCALEWAY_PROJECT_ID", "mine").with("SCALEWAY_ZONES", "paris").app();
+    let keys: Vec<&str> = app.ready().expect_err("wrong values").iter().map(|it| it.key).collect();
+    assert_eq!(keys, ["SCALEWAY_ZONES", "SCALEWAY_PROJECT_ID"]);
     let app = both().without("HETZNER_TOKEN").app();
     let config = &app.ready().expect("configured").config;
     assert_eq!(config.defaults.provider, ProviderName::DigitalOcean, "the first that is configured");

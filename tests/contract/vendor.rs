@@ -109,6 +109,11 @@ pub(crate) trait Vendor {
     /// The id of the one snapshot of ours.
     fn snapshot_native(&self) -> &'static str;
 
+    /// Smallest disk and billed size of it, GB.
+    fn snapshot_sizes(&self) -> (f64, Option<f64>) {
+        (40.0, Some(2.3))
+    }
+
     /// The search for leftovers when no VM is left, with foreign things among them; and the kinds that are ours.
     fn leftovers(&self) -> (Script, Vec<&'static str>);
 

@@ -121,7 +121,11 @@ fn check_shape(request: &Request) {
     let credential = CREDENTIALS.iter().find(|it| request.url.starts_with(it.api_url));
     let credential = credential.unwrap_or_else(|| panic!("{request:?} goes to no provider"));
     assert_eq!(header(credential.header), Some(credential.value), "{request:?}");
-    let content_type = (!request.body.is_empty()).then_some("application/json");
+    let content_type = match request.body.first() {
+        None => None,
+        Some(b'{') => Some("application/json"),
+        Some(_) => Some("text/plain"),
+    };
     assert_eq!(header("content-type"), content_type, "{request:?}");
     assert!((1..=PROVIDER_TIMEOUT_MS).contains(&request.timeout_ms), "{request:?}");
     assert!(request.url.bytes().all(|it| it.is_ascii_graphic()), "{request:?}");

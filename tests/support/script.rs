@@ -33,6 +33,7 @@ type Compute = Box<dyn Fn(&Value) -> Value>;
 enum Want {
     Nothing,
     Json(Value),
+    Text(String),
     Checked(Box<dyn Fn(&Value)>),
 }
 
@@ -48,6 +49,10 @@ pub(crate) fn put(target: impl Into<String>) -> Exchange {
     Exchange::new(Method::Put, target.into()).checked(|_| ())
 }
 
+pub(crate) fn patch(target: impl Into<String>) -> Exchange {
+    Exchange::new(Method::Patch, target.into()).checked(|_| ())
+}
+
 pub(crate) fn delete(target: impl Into<String>) -> Exchange {
     Exchange::new(Method::Delete, target.into())
 }
@@ -61,6 +66,11 @@ impl Exchange {
     /// The body must be this JSON.
     pub(crate) fn json(self, body: Value) -> Self {
         Self { body: Want::Json(body), ..self }
+    }
+
+    /// The body must be this text.
+    pub(crate) fn text(self, body: impl Into<String>) -> Self {
+        Self { body: Want::Text(body.into()), ..self }
     }
 
     /// There must be no body.
@@ -130,12 +140,16 @@ impl Exchange {
             assert!(request.body.is_empty(), "{name} came with a body");
             return;
         }
+        if let Want::Text(want) = &self.body {
+            assert_eq!(String::from_utf8_lossy(&request.body), *want, "the body of {name}");
+            return;
+        }
         let got: Value = serde_json::from_slice(&request.body)
             .unwrap_or_else(|why| panic!("{name} came with a body that is not JSON: {why}"));
         match &self.body {
             Want::Json(want) => assert_eq!(got, *want, "the body of {name}"),
             Want::Checked(check) => check(&got),
-            Want::Nothing => {}
+            Want::Nothing | Want::Text(_) => {}
         }
     }
 }

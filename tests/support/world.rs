@@ -16,6 +16,9 @@ pub(crate) const HETZNER_TOKEN: &str = "test-hetzner-token-9876543210";
 pub(crate) const HETZNER_API_URL: &str = "https://hetzner.test/v1";
 pub(crate) const DIGITALOCEAN_TOKEN: &str = "test-digitalocean-token-1234567890";
 pub(crate) const DIGITALOCEAN_API_URL: &str = "https://digitalocean.test/v2";
+pub(crate) const SCALEWAY_SECRET_KEY: &str = "test-scaleway-key-0123456789";
+pub(crate) const SCALEWAY_PROJECT_ID: &str = "fa1e3217-dc80-42ac-85c3-3f034b78b552";
+pub(crate) const SCALEWAY_API_URL: &str = "https://scaleway.test";
 pub(crate) const ORIGIN: &str = "https://mayfly.example.workers.dev";
 pub(crate) const PAGE_ORIGIN: &str = "https://mayfly.pages.dev";
 /// The id in the label of [`super::fixtures::Server::ours`].
@@ -32,12 +35,13 @@ pub(crate) struct Credential {
 }
 
 /// What every request to these addresses must carry.
-pub(crate) const CREDENTIALS: [Credential; 2] = [
+pub(crate) const CREDENTIALS: [Credential; 3] = [
     Credential {
         api_url: HETZNER_API_URL,
         header: "authorization",
         value: "Bearer test-hetzner-token-9876543210",
     },
+    Credential { api_url: SCALEWAY_API_URL, header: "x-auth-token", value: SCALEWAY_SECRET_KEY },
     Credential {
         api_url: DIGITALOCEAN_API_URL,
         header: "authorization",
@@ -45,11 +49,12 @@ pub(crate) const CREDENTIALS: [Credential; 2] = [
     },
 ];
 /// What no log line and, but for the boot exchange, no answer may hold.
-pub(crate) const SECRETS: [&str; 9] = [
+pub(crate) const SECRETS: [&str; 10] = [
     API_TOKEN,
     ANNS_TOKEN,
     "0123456789abcdef0123456789abcdef",
     HETZNER_TOKEN,
+    SCALEWAY_SECRET_KEY,
     DIGITALOCEAN_TOKEN,
     "secret-default-git-token",
     "secret-default-anthropic-key",

@@ -1,0 +1,158 @@
+//! What servers of a zone share: the one security group, made when missing; and the leftovers that no server uses any more.
+//! When to sweep is the reaper's business.
+
+use super::schema::{CreateSecurityGroup, Rule, SecurityGroupAnswer, SecurityGroups, SetRules, Volumes};
+use super::{Error, Scaleway, absent_is_fine, instance, labels_of, native, parse, secs, split, tags_of};
+use crate::http::{Http, Method, Random, Request, Response};
+use crate::labels::{LabelSet, Selector};
+use crate::providers::{Leftover, side_by_side};
+
+/// Ports that are open to all: the door, its certificate challenges, SSH. Narrower rules are the host's own.
+const OPEN_PORTS: [(u32, u16); 3] = [(1, 443), (2, 80), (3, 22)];
+
+/// A zone's security group, and whether this call made it: then a failure takes it back.
+pub(super) struct Group {
+    pub id: String,
+    pub is_new: bool,
+}
+
+impl Scaleway {
+    /// Makes a security group: what no rule accepts is dropped on its way in.
+    pub fn create_security_group_request(&self, zone: &str, name: &str, labels: &LabelSet) -> Request {
+        let body = CreateSecurityGroup {
+            name,
+            project: &self.project,
+            tags: tags_of(labels),
+            stateful: true,
+            inbound_default_policy: "drop",
+            outbound_default_policy: "accept",
+        };
+        self.json_request(Method::Post, &instance(zone, "/security_groups"), &body)
+    }
+
+    /// Replaces all rules of a security group.
+    pub fn set_rules_request(&self, zone: &str, group: &str) -> Request {
+        let rule = |(position, port)| Rule {
+            action: "accept",
+            direction: "inbound",
+            protocol: "TCP",
+            ip_range: "0.0.0.0/0",
+            dest_port_from: port,
+            position,
+        };
+        let body = SetRules { rules: OPEN_PORTS.map(rule).into() };
+        self.json_request(Method::Put, &instance(zone, &format!("/security_groups/{group}/rules")), &body)
+    }
+
+    /// The group of a zone. Names are not unique: two calls at the same moment may make two, and the reaper takes both when no
+    /// VM is left.
+    pub(super) async fn ensure_security_group<H: Http + Random>(
+        &self,
+        host: &H,
+        zone: &str,
+        deployment: &str,
+        labels: &LabelSet,
+    ) -> Result<Group, Error> {
+        let ours = Selector::deployment(deployment);
+        let answer = self.send(host, self.list_request("security_groups", zone, &ours, 1)).await?;
+        let groups = parse::<SecurityGroups>(&answer)?.security_groups;
+        if let Some(it) = groups.into_iter().find(|it| ours.matches(&labels_of(&it.tags))) {
+            return Ok(Group { id: it.id, is_new: false });
+        }
+        let request = self.create_security_group_request(zone, &format!("mayfly-{deployment}"), labels);
+        let answer = self.send_once(host, request).await?;
+        let id = parse::<SecurityGroupAnswer>(&answer)?.security_group.id;
+        if let Err(error) = self.send(host, self.set_rules_request(zone, &id)).await {
+            // Without rules nobody could reach what is behind it.
+            let _ = self.delete_security_group(host, zone, &id).await;
+            return Err(error);
+        }
+        Ok(Group { id, is_new: true })
+    }
+
+    pub(super) async fn delete_security_group<H: Http + Random>(
+        &self,
+        host: &H,
+        zone: &str,
+        id: &str,
+    ) -> Result<(), Error> {
+        let path = instance(zone, &format!("/security_groups/{id}"));
+        absent_is_fine(self.send(host, self.delete_path_request(&path)).await)
+    }
+
+    /// Disks of ours without a server; security groups of ours when no VM is left to use them.
+    pub async fn leftovers<H: Http + Random>(
+        &self,
+        host: &H,
+        deployment: &str,
+        vms_left: bool,
+    ) -> Result<Vec<Leftover>, Error> {
+        let ours = &Selector::deployment(deployment);
+        let zones = side_by_side(self.zones.iter().map(|zone| async move {
+            let mut found = self.free_volumes(host, zone, ours).await?;
+            if !vms_left {
+                found.extend(self.groups(host, zone, ours).await?);
+            }
+            Ok::<_, Error>(found)
+        }))
+        .await;
+        let zones: Vec<Vec<Leftover>> = zones.into_iter().collect::<Result<_, _>>()?;
+        Ok(zones.into_iter().flatten().collect())
+    }
+
+    async fn free_volumes<H: Http + Random>(
+        &self,
+        host: &H,
+        zone: &str,
+        ours: &Selector,
+    ) -> Result<Vec<Leftover>, Error> {
+        let mut found = Vec::new();
+        let read = |response: &Response| {
+            let page = parse::<Volumes>(response)?.volumes;
+            let count = page.len();
+            let free =
+                page.into_iter().filter(|it| it.server.is_none() && ours.matches(&labels_of(&it.tags)));
+            let date = |it: &Option<String>| secs(it.as_deref());
+            found.extend(free.map(|it| leftover("volume", zone, &it.id, it.name, date(&it.creation_date))));
+            Ok(count)
+        };
+        self.each_page(host, "volumes", zone, ours, read).await?;
+        Ok(found)
+    }
+
+    async fn groups<H: Http + Random>(
+        &self,
+        host: &H,
+        zone: &str,
+        ours: &Selector,
+    ) -> Result<Vec<Leftover>, Error> {
+        let mut found = Vec::new();
+        let read = |response: &Response| {
+            let page = parse::<SecurityGroups>(response)?.security_groups;
+            let count = page.len();
+            let groups = page.into_iter().filter(|it| ours.matches(&labels_of(&it.tags)));
+            let date = |it: &Option<String>| secs(it.as_deref());
+            found.extend(
+                groups.map(|it| leftover("security_group", zone, &it.id, it.name, date(&it.creation_date))),
+            );
+            Ok(count)
+        };
+        self.each_page(host, "security_groups", zone, ours, read).await?;
+        Ok(found)
+    }
+
+    /// Deletes a leftover; that it is gone already is success.
+    pub async fn delete_leftover<H: Http + Random>(
+        &self,
+        host: &H,
+        leftover: &Leftover,
+    ) -> Result<(), Error> {
+        let (zone, id) = split(&leftover.native);
+        let path = instance(zone, &format!("/{}s/{id}", leftover.kind));
+        absent_is_fine(self.send(host, self.delete_path_request(&path)).await)
+    }
+}
+
+fn leftover(kind: &'static str, zone: &str, id: &str, name: String, created_secs: u64) -> Leftover {
+    Leftover { kind, native: native(zone, id), name, created_secs }
+}
