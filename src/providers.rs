@@ -124,6 +124,15 @@ impl Provider {
         }
     }
 
+    /// Calls that one listing takes while everything fits on one page: a Worker may make 50 per request on the free plan
+    /// (Cloudflare Workers, "Limits", subrequests).
+    pub fn calls_per_list(&self) -> usize {
+        match self {
+            Self::Hetzner(_) | Self::DigitalOcean(_) => 1,
+            Self::Scaleway(it) => it.zones(),
+        }
+    }
+
     /// Shows every matching VM to `sink`, page by page, without keeping any. Answers with what the provider says is left
     /// of its rate limit. All pages together take ten seconds at the most, then the listing has timed out.
     pub async fn for_each<H: Http + Random + Clock>(

@@ -52,6 +52,11 @@ impl Scaleway {
         }
     }
 
+    /// How many zones are asked.
+    pub fn zones(&self) -> usize {
+        self.zones.len()
+    }
+
     /// A page of what a zone has with all the tags of a selector: `servers`, `images`, `volumes` or `security_groups`.
     pub fn list_request(&self, kind: &str, zone: &str, selector: &Selector, page: u32) -> Request {
         let tags =

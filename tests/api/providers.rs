@@ -110,6 +110,25 @@ fn one_that_hangs_or_fails_hides_nobodys_vms() {
 }
 
 #[test]
+fn a_list_makes_as_many_calls_as_options_say() {
+    let scaleway = |zones: &str| {
+        Settings::usual()
+            .with("SCALEWAY_SECRET_KEY", SCALEWAY_SECRET_KEY)
+            .with("SCALEWAY_PROJECT_ID", SCALEWAY_PROJECT_ID)
+            .with("SCALEWAY_ZONES", zones)
+    };
+    let calls = |settings: Settings| -> Vec<usize> {
+        let app = settings.app();
+        let providers = &app.ready().expect("configured").providers;
+        providers.iter().map(mayfly::providers::Provider::calls_per_list).collect()
+    };
+    assert_eq!(calls(scaleway("fr-par-1,nl-ams-1")), [1, 2]);
+    // Without a word about zones all ten are asked, and the list stays within the free plan's 50.
+    let zones = scaleway("").with("DIGITALOCEAN_TOKEN", DIGITALOCEAN_TOKEN);
+    assert_eq!(calls(zones), [1, 10, 1]);
+}
+
+#[test]
 fn ids_of_a_provider_that_is_not_configured_are_of_no_vm() {
     let answer = Call::get("/vms/digitalocean-1").token().send(&Settings::usual().app(), &TestHost::silent());
     assert_eq!(answer.kind(), (404, "vm_not_found".to_owned()));

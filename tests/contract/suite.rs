@@ -38,6 +38,7 @@ pub(crate) fn lists_ours_from_between_foreign_servers_of_every_page(vendor: &imp
     assert_eq!(listed(vendor, &host).expect("a list"), vendor.natives());
     let host = TestHost::new(vendor.list(&[&[]]));
     assert_eq!(listed(vendor, &host).expect("an empty list"), Vec::<String>::new());
+    assert_eq!(host.requests().len(), vendor.provider().calls_per_list());
 }
 
 pub(crate) fn a_list_that_takes_longer_than_ten_seconds_has_timed_out(vendor: &impl Vendor) {
