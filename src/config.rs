@@ -74,6 +74,8 @@ pub struct ScalewayConfig {
     pub zones: Vec<String>,
     /// Base URL without a slash at the end.
     pub api_url: String,
+    /// A secret key for VMs, with which they terminate themselves at the provider.
+    pub vm_secret_key: Option<Secret>,
 }
 
 /// Access to DigitalOcean.
@@ -83,6 +85,8 @@ pub struct DigitalOceanConfig {
     pub token: Secret,
     /// Base URL without a slash at the end.
     pub api_url: String,
+    /// A token for VMs, with which they delete themselves at the provider.
+    pub vm_token: Option<Secret>,
 }
 
 /// Defaults for every workspace.
@@ -176,7 +180,8 @@ impl Config {
     pub fn vm_credential(&self, provider: ProviderName) -> Option<&Secret> {
         match provider {
             ProviderName::Hetzner => self.hetzner.as_ref()?.vm_token.as_ref(),
-            ProviderName::Scaleway | ProviderName::DigitalOcean => None,
+            ProviderName::Scaleway => self.scaleway.as_ref()?.vm_secret_key.as_ref(),
+            ProviderName::DigitalOcean => self.digitalocean.as_ref()?.vm_token.as_ref(),
         }
     }
 }
@@ -366,7 +371,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
     fn hetzner(&mut self) -> Option<HetznerConfig> {
         let api_url = self.url("HETZNER_API_URL").unwrap_or_else(|| HETZNER_API_URL.into());
         let token = self.token("HETZNER_TOKEN")?;
-        let vm_token = self.get("HETZNER_VM_TOKEN").map(Secret::new);
+        let vm_token = self.token("HETZNER_VM_TOKEN");
         Some(HetznerConfig { token, api_url, vm_token })
     }
 
@@ -391,12 +396,14 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
                 "must be the project's id, a UUID, as Scaleway's console shows it",
             );
         }
-        Some(ScalewayConfig { secret_key, project_id, zones, api_url })
+        let vm_secret_key = self.token("SCALEWAY_VM_SECRET_KEY");
+        Some(ScalewayConfig { secret_key, project_id, zones, api_url, vm_secret_key })
     }
 
     fn digitalocean(&mut self) -> Option<DigitalOceanConfig> {
         let api_url = self.url("DIGITALOCEAN_API_URL").unwrap_or_else(|| DIGITALOCEAN_API_URL.into());
-        Some(DigitalOceanConfig { token: self.token("DIGITALOCEAN_TOKEN")?, api_url })
+        let token = self.token("DIGITALOCEAN_TOKEN")?;
+        Some(DigitalOceanConfig { token, api_url, vm_token: self.token("DIGITALOCEAN_VM_TOKEN") })
     }
 
     /// Without a word about it the first provider that is configured.

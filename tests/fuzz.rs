@@ -391,7 +391,7 @@ fn no_capability_counts_but_the_one_that_was_signed() {
 
 #[test]
 fn whatever_the_configuration_the_worker_answers_and_shows_no_value() {
-    const KEYS: [&str; 25] = [
+    const KEYS: [&str; 27] = [
         "API_TOKEN",
         "API_TOKENS",
         "SIGNING_KEY",
@@ -403,6 +403,8 @@ fn whatever_the_configuration_the_worker_answers_and_shows_no_value() {
         "SCALEWAY_SECRET_KEY",
         "SCALEWAY_PROJECT_ID",
         "SCALEWAY_ZONES",
+        "SCALEWAY_VM_SECRET_KEY",
+        "DIGITALOCEAN_VM_TOKEN",
         "DIGITALOCEAN_TOKEN",
         "DIGITALOCEAN_API_URL",
         "DEPLOYMENT",

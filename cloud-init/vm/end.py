@@ -3,6 +3,7 @@
 Ways: the provider's own delete with the VM's credential; the Worker with the VM's capability; a plain shutdown where
 the provider terminates on it. An answer is only ever "accepted": that the VM is gone is nothing that it could say."""
 import os
+import re
 import subprocess
 import time
 
@@ -10,6 +11,9 @@ import common
 import worker
 
 HETZNER = "https://api.hetzner.cloud/v1/servers/"
+DIGITALOCEAN = "https://api.digitalocean.com/v2/droplets/"
+SCALEWAY = "https://api.scaleway.com/instance/v1/zones/"
+UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 # One tick tries this long; then the next one looks again whether the VM is still idle.
 ROUND_SECS = 600
 FIRST_PAUSE_SECS = 10
@@ -23,12 +27,20 @@ def instance_id():
 
 
 def by_provider(machine):
-    credential = common.secret("provider_credential")
-    if machine.get("provider") != "hetzner" or not credential or not instance_id().isdigit():
+    credential, own, zone = common.secret("provider_credential"), instance_id(), str(machine.get("location", ""))
+    provider = machine.get("provider") if credential else None
+    if provider in ("hetzner", "digitalocean") and re.fullmatch("[0-9]+", own):
+        base = HETZNER if provider == "hetzner" else DIGITALOCEAN
+        status, answer, _ = common.request("DELETE", base + own, credential, timeout=30)
+    elif provider == "scaleway" and re.fullmatch(UUID, own) and re.fullmatch("[a-z]{2}-[a-z]{3}-[0-9]", zone):
+        # A running server cannot be deleted, only terminated, which takes its local disk and its address along.
+        status, answer, _ = common.request("POST", f"{SCALEWAY}{zone}/servers/{own}/action", credential,
+                                           {"action": "terminate"}, timeout=30, token_header="X-Auth-Token")
+    else:
         return False, "no way for this provider"
-    status, answer, _ = common.request("DELETE", HETZNER + instance_id(), credential, timeout=30)
-    error = answer.get("error") if isinstance(answer.get("error"), dict) else {}
-    return status in (200, 201, 202, 204, 404), f"{status} {error.get('code', '')}"
+    error = answer.get("error") if isinstance(answer.get("error"), dict) else answer
+    code = error.get("code") or error.get("id") or error.get("type") or ""
+    return status in (200, 201, 202, 204, 404), f"{status} {code}"
 
 
 def by_worker(_machine):

@@ -135,6 +135,28 @@ fn ids_of_a_provider_that_is_not_configured_are_of_no_vm() {
 }
 
 #[test]
+fn each_provider_has_its_own_credential_for_vms() {
+    let config = |key: &'static str| {
+        let settings = both()
+            .with("SCALEWAY_SECRET_KEY", SCALEWAY_SECRET_KEY)
+            .with("SCALEWAY_PROJECT_ID", SCALEWAY_PROJECT_ID)
+            .with(key, "secret-vm-token-of-hetzner");
+        settings.app()
+    };
+    for (key, its) in [
+        ("HETZNER_VM_TOKEN", ProviderName::Hetzner),
+        ("SCALEWAY_VM_SECRET_KEY", ProviderName::Scaleway),
+        ("DIGITALOCEAN_VM_TOKEN", ProviderName::DigitalOcean),
+    ] {
+        let app = config(key);
+        let config = &app.ready().expect("configured").config;
+        for name in ProviderName::ALL {
+            assert_eq!(config.vm_credential(name).is_some(), name == its, "{key} {name:?}");
+        }
+    }
+}
+
+#[test]
 fn a_vms_boot_gets_no_credential_of_the_workers() {
     let request = json!({"repo_url": super::support::world::REPO_URL, "provider": "digitalocean"});
     let app = both().with("HETZNER_VM_TOKEN", "secret-vm-token-of-hetzner").app();

@@ -67,6 +67,31 @@ class Ends(Machine):
         self.assertEqual(calls, [("DELETE", "https://api.hetzner.cloud/v1/servers/4711", "vm-credential")])
         self.assertEqual([way.__name__ for way in self.end.ways(MACHINE)], ["by_provider", "by_worker"])
 
+    def test_each_provider_is_asked_in_its_own_way(self):
+        self.put("etc/mayfly/secrets/provider_credential", "vm-credential")
+        calls = []
+
+        def request(method, url, token, body=None, timeout=20, token_header=None):
+            calls.append((method, url, token, body, token_header))
+            return 202, {}, {}
+        patch = mock.patch.object(self.common, "request", request)
+        patch.start()
+        self.addCleanup(patch.stop)
+        self.assertTrue(self.end.by_provider({**MACHINE, "provider": "digitalocean"})[0])
+        own = "973b1d4a-3d01-4220-a4fa-7a2b89c8a557"
+        self.put("var/lib/mayfly/instance-id", own + "\n")
+        scaleway = {**MACHINE, "provider": "scaleway", "location": "fr-par-1"}
+        self.assertTrue(self.end.by_provider(scaleway)[0])
+        self.assertEqual(calls, [
+            ("DELETE", "https://api.digitalocean.com/v2/droplets/4711", "vm-credential", None, None),
+            ("POST", f"https://api.scaleway.com/instance/v1/zones/fr-par-1/servers/{own}/action", "vm-credential",
+             {"action": "terminate"}, "X-Auth-Token"),
+        ])
+        self.assertFalse(self.end.by_provider({**scaleway, "location": "fr-par-1/x"})[0])
+        self.assertFalse(self.end.by_provider({**MACHINE, "provider": "digitalocean"})[0])
+        self.assertFalse(self.end.by_provider({**scaleway, "provider": "elsewhere"})[0])
+        self.assertEqual(len(calls), 2)
+
     def test_when_the_provider_refuses_the_worker_is_asked_at_once(self):
         self.put("etc/mayfly/secrets/provider_credential", "vm-credential")
         calls = self.provider(403)
