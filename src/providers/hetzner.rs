@@ -239,6 +239,10 @@ fn parse_error(response: &Response) -> Error {
         Ok(answer) => error_of_body(&answer.error),
         Err(_) => error_of_status(response.status),
     };
+    if error.kind == ErrorKind::NotFound && response.status >= 500 {
+        // A failure is no proof that anything is gone, whatever it says.
+        error.kind = ErrorKind::Unavailable;
+    }
     if error.kind == ErrorKind::RateLimited {
         // The budget refills by one request a second ("Rate Limiting"); without a header a short wait helps already.
         error.retry_after_secs = response.header("retry-after").and_then(|it| it.parse().ok()).or(Some(10));

@@ -271,6 +271,10 @@ fn parse_error(response: &Response) -> Error {
         Ok(answer) => error_of_body(&answer, response.status),
         Err(_) => error_of_status(response.status),
     };
+    if error.kind == ErrorKind::NotFound && response.status >= 500 {
+        // A failure is no proof that anything is gone, whatever it says.
+        error.kind = ErrorKind::Unavailable;
+    }
     error.retry_after_secs = match error.kind {
         ErrorKind::RateLimited => response.header("retry-after").and_then(|it| it.parse().ok()).or(Some(10)),
         ErrorKind::Locked | ErrorKind::Conflict => Some(5),
