@@ -2,6 +2,7 @@
 // terminal. Asserts nothing.
 import net from 'node:net';
 import { spawnSync } from 'node:child_process';
+import { until } from '../../e2e/support/until.mjs';
 
 /** The TCP ports of an address that accept a connection, out of all 65,535. */
 export async function openPorts(address) {
@@ -43,6 +44,21 @@ export function terminalText(page) {
     const { active } = globalThis.term.buffer;
     return Array.from({ length: active.length }, (_, line) => active.getLine(line)?.translateToString(true) ?? '').join('\n').trim();
   });
+}
+
+/** Waits for a shell's prompt. Where none comes it says what is there instead, and loads the page anew, once, as people do. */
+export async function shellPrompt(page, isLast = false) {
+  try {
+    await until('a prompt', async () => /[$#] ?$/m.test(await terminalText(page)), { timeoutMs: 30_000 });
+  } catch (error) {
+    const shown = await terminalText(page).catch((it) => it.message);
+    const around = await page.locator('body').innerText().catch((it) => it.message);
+    const told = `${error.message}; the terminal shows: ${shown}\nthe page: ${around}`;
+    if (isLast) throw new Error(told);
+    process.stdout.write(`    ${told}\n`);
+    await page.reload();
+    await shellPrompt(page, true);
+  }
 }
 
 /** Types a line into ttyd's terminal. */

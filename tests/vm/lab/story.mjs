@@ -1,7 +1,7 @@
 // The main story, for any image and web UI: create, boot, sign in, a prompt in the terminal (and in the UI, where the
 // caller says how), leave, idle, gone, nothing left.
 import { KEYS } from './lab.mjs';
-import { accepts, newPage, openPorts, terminalText, type } from './look.mjs';
+import { accepts, newPage, openPorts, shellPrompt, terminalText, type } from './look.mjs';
 
 /**
  * Tells it.
@@ -73,7 +73,7 @@ export async function story(lab, { webUi, idleMinutes, prompt }) {
   await lab.step('a prompt typed into the terminal does, too', async () => {
     anthropic.say('The answer is forty-two, says the lab.');
     await page.goto(vm.urls.terminal);
-    await until('a prompt', async () => /[$#] ?$/m.test(await terminalText(page)));
+    await shellPrompt(page);
     await type(page, 'pwd; claude -p "what is the answer?"');
     await until('the answer', async () => (await terminalText(page)).includes('forty-two, says the lab'), { timeoutMs: 90_000 });
     assert.match(await terminalText(page), /\/workspaces\/shop/);

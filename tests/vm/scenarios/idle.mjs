@@ -3,7 +3,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { KEYS } from '../lab/lab.mjs';
-import { newPage, terminalText, type } from '../lab/look.mjs';
+import { newPage, shellPrompt, terminalText, type } from '../lab/look.mjs';
 
 export const minutes = 30;
 
@@ -59,7 +59,7 @@ find /workspaces /home/dev/.claude -exec touch -h -d "20 minutes ago" {} + ; tou
   });
   await lab.step('an open but silent tab, the idling UI, a forgotten tail -f and a silent SSH session are none', async () => {
     await page.goto(vm.urls.terminal);
-    await until('a prompt', async () => /[$#] ?$/m.test(await terminalText(page)));
+    await shellPrompt(page);
     await type(page, 'touch /tmp/x; tail -f /tmp/x');
     await page.goto(vm.urls.web_ui);
     await page.waitForLoadState('networkidle').catch(() => {});

@@ -1,6 +1,6 @@
 // Claude Code with an OAuth token, and with nothing at all: it works, or asks for a login in the terminal.
 import { KEYS } from '../lab/lab.mjs';
-import { newPage, terminalText, type } from '../lab/look.mjs';
+import { newPage, shellPrompt, terminalText, type } from '../lab/look.mjs';
 
 export const minutes = 10;
 
@@ -14,7 +14,7 @@ export default async function keys(lab) {
     const page = await newPage(browser);
     await page.goto((await lab.api('POST', `/vms/${id}/open`)).body.url);
     await page.waitForURL((url) => url.pathname.startsWith('/terminal/'));
-    await until('a prompt', async () => /[$#] ?$/m.test(await terminalText(page)));
+    await shellPrompt(page);
     return { id, page };
   };
   const shows = (page, what) => until(`the terminal shows ${what}`, async () => what.test(await terminalText(page)), { timeoutMs: 60_000 });
