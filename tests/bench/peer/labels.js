@@ -94,19 +94,32 @@ export function price(label) {
   return currency === undefined ? null : { micros: Number(micros), currency };
 }
 
+/** The certificate that a VM's door shows, from its label. */
+export function certificate(label) {
+  const [, whose, digits] = /^([ts])\.([a-z2-7]{52})$/.exec(label ?? '') ?? [];
+  if (!whose) return null;
+  const hex = [...bytesOfBase32(digits)].map((it) => it.toString(16).padStart(2, '0')).join('');
+  return { state: whose === 't' ? 'trusted' : 'self_signed', sha256: hex };
+}
+
 /** `SHA256:…` as ssh shows it, from base32. */
 export function hostKey(label) {
-  if (label === undefined) return null;
-  let [bytes, buffer, bits] = ['', 0, 0];
-  for (const letter of label) {
+  const bytes = label === undefined ? null : bytesOfBase32(label);
+  return bytes?.length === 32 ? `SHA256:${btoa(String.fromCharCode(...bytes)).replace(/=+$/, '')}` : null;
+}
+
+function bytesOfBase32(text) {
+  const bytes = [];
+  let [buffer, bits] = [0, 0];
+  for (const letter of text) {
     const value = BASE32.indexOf(letter);
     if (value < 0) return null;
     buffer = ((buffer << 5) | value) & 0xfff;
     bits += 5;
     if (bits >= 8) {
       bits -= 8;
-      bytes += String.fromCharCode((buffer >> bits) & 0xff);
+      bytes.push((buffer >> bits) & 0xff);
     }
   }
-  return bytes.length === 32 ? `SHA256:${btoa(bytes).replace(/=+$/, '')}` : null;
+  return bytes;
 }

@@ -1,6 +1,6 @@
 // `GET /vms`: the caller's VMs, as our JSON.
 import { ProviderError, servers } from './hetzner.js';
-import { PHASES, hostKey, integer, price, reason, text, timing, verdict } from './labels.js';
+import { PHASES, certificate, hostKey, integer, price, reason, text, timing, verdict } from './labels.js';
 
 const FRESH_SECS = 25 * 60;
 const LONGEST_LIFE_SECS = 168 * 3600;
@@ -130,6 +130,7 @@ function vmBody(server, config, nowSecs) {
         ? {}
         : { web_ui: `${origin}/`, terminal: `${origin}/terminal/`, status: `${origin}/_mayfly/status` },
     ssh: ipv4 === null ? null : { command: `ssh root@${ipv4}`, host_key: hostKey(labels['mayfly-hostkey']) },
+    tls: certificate(labels['mayfly-tls']),
   };
   return { body, cost };
 }
