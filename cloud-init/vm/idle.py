@@ -6,6 +6,7 @@ The signals are signals.py's, the end is end.py's. Ages count on the clock that 
 makes nobody idle. The wall clock that matters for the expiry is the Worker's, from its last answer."""
 import email.utils
 import fcntl
+import io
 import json
 import os
 import subprocess
@@ -221,13 +222,22 @@ def watch(pause=time.sleep):
         pause(WATCH_SECS)
 
 
+class Log(io.TextIOBase):
+    """What a full or read-only disk does not take is lost: there is no log then, but there is an end."""
+
+    def write(self, text):
+        try:
+            with open(f"{common.LOG}/idle.log", "a", encoding="utf-8") as file:
+                file.write(text)
+        except OSError:
+            pass
+        return len(text)
+
+
 def main():
     what = sys.argv[1] if len(sys.argv) > 1 else "tick"
     os.makedirs(common.RUN, exist_ok=True)
-    try:
-        sys.stdout = open(f"{common.LOG}/idle.log", "a", buffering=1, encoding="utf-8")
-    except OSError:
-        pass  # without a disk there is no log, but there is an end
+    sys.stdout = Log()
     if what == "watch":
         watch()
     with open(f"{common.RUN}/idle.lock", "w", encoding="utf-8") as lock:

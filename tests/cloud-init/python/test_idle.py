@@ -1,4 +1,5 @@
 """Idle: every signal on its own, the decision, the clock, and one whole tick with a Worker that answers."""
+import contextlib
 import email.utils
 import json
 import os
@@ -336,6 +337,22 @@ class Ticks(Machine):
         with mock.patch.object(self.common, "write", full):
             self.tick(self.state(31 * 60))
         self.assertEqual(self.ended, ["idle"])
+
+    def test_a_full_disk_does_not_stop_the_end_at_its_log(self):
+        os.makedirs(f"{self.root}/var/log/mayfly")
+        os.symlink("/dev/full", f"{self.root}/var/log/mayfly/idle.log")
+        with contextlib.redirect_stdout(self.idle.Log()):
+            self.answer = {"next_seconds": 300, "want": "something new"}  # which is worth a line
+            self.tick(self.state(31 * 60))
+            print("flushed", flush=True)
+        self.assertEqual(self.ended, ["idle"])
+
+    def test_the_log_has_what_is_said(self):
+        os.makedirs(f"{self.root}/var/log/mayfly")
+        with contextlib.redirect_stdout(self.idle.Log()):
+            print("one")
+            print("two")
+        self.assertEqual(self.get("var/log/mayfly/idle.log"), "one\ntwo\n")
 
     def test_attention_is_told_at_once_and_taken_back(self):
         state = self.tick(self.state(60))

@@ -33,8 +33,8 @@ export default async function idle(lab) {
     await new Promise((go) => setTimeout(go, ms));
     return look();
   };
-  /** Ages every sign, so that what is fresh afterwards is fresh because of what was done. */
-  const forget = () => guest.sh(`python3 - <<'PY'
+  /** Ages every sign, so that what is fresh afterwards is fresh because of what was done; counters are read up to now first. */
+  const forget = () => guest.sh(`python3 /opt/mayfly/idle.py tick; python3 - <<'PY'
 import json
 path = "/run/mayfly/idle.json"
 state = json.load(open(path))
