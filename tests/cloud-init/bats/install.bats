@@ -97,11 +97,13 @@ install_part() {
   [ "$status" -ne 0 ]
 }
 
-# npm as `dev` that fails as often as $BATS_TEST_TMPDIR/failures says; setpriv, so that nobody else is needed.
+# npm_that_fails TIMES [WORDS]: npm as `dev` that fails as often as $BATS_TEST_TMPDIR/failures says; setpriv, so that nobody
+# else is needed.
 npm_that_fails() {
   echo "$1" >"$BATS_TEST_TMPDIR/failures"
+  echo "${2:-npm error gyp ERR! not ok}" >"$BATS_TEST_TMPDIR/words"
   stub setpriv <<<'case "$*" in *npm\ install*) ;; *) exit 0 ;; esac
-    left=$(cat "'"$BATS_TEST_TMPDIR"'/failures"); [ "$left" = 0 ] || { echo $((left - 1)) >"'"$BATS_TEST_TMPDIR"'/failures"; exit 1; }'
+    left=$(cat "'"$BATS_TEST_TMPDIR"'/failures"); [ "$left" = 0 ] || { echo $((left - 1)) >"'"$BATS_TEST_TMPDIR"'/failures"; cat "'"$BATS_TEST_TMPDIR"'/words"; exit 1; }'
   packages
   stub apt-get <<<':'
   printf claude-code-web >"$MAYFLY_ROOT/etc/mayfly/values/web_ui"
@@ -126,4 +128,12 @@ npm_that_fails() {
   install_part ui
   [ "$status" -ne 0 ]
   [ "$(cat "$MAYFLY_ROOT/reason")" = download_failed ]
+}
+
+@test "where nothing comes at all, no compiler is waited for" {
+  npm_that_fails 1 "npm error code E503"
+  install_part ui
+  [ "$status" -ne 0 ]
+  [ "$(cat "$MAYFLY_ROOT/reason")" = download_failed ]
+  [ -z "$(calls apt-get)" ]
 }
