@@ -184,7 +184,9 @@ def tick(state, machine):
     show(state, boot, outcome, left)
     remember(state)
     if outcome == "expired" or (outcome == "idle" and boot >= state.get("rescue_at", 0)):
-        state["unsaved"], state["rescue_at"] = end.end(machine, outcome), signals.boot_seconds() + RESCUE_SECS
+        state["unsaved"] = end.end(machine, outcome)
+        # A round that nobody heard is followed by the next one at once.
+        state["rescue_at"] = signals.boot_seconds() + (RESCUE_SECS if state["unsaved"] else 0)
         show(state, boot, outcome, left)
         remember(state)
 

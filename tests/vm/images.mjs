@@ -5,13 +5,17 @@ import { join } from 'node:path';
 import { cacheDir, say } from '../run/prepare.mjs';
 import { unpackDeb } from './debs.mjs';
 import { guestImage } from './image/build.mjs';
+import { codeServer } from './image/code-server.mjs';
 
 /**
  * The image that a scenario boots, with the programs of the lab.
  * @param {'plain'|'warm'} kind `plain` is what a provider's image has; `warm` has also what a boot would install
+ * @param {{withCodeServer?: boolean}} options
  */
-export async function labImage(kind) {
-  return { ...(await guestImage({ say, warm: kind === 'warm' })), pebble: await pebbleProgram() };
+export async function labImage(kind, { withCodeServer = false } = {}) {
+  const image = await guestImage({ say, warm: kind === 'warm' });
+  const extra = withCodeServer ? { codeServer: await codeServer({ guestRoot: image.root, say }) } : {};
+  return { ...image, ...extra, pebble: await pebbleProgram() };
 }
 
 /** Let's Encrypt's test CA; the stable distribution's does not know profiles. */

@@ -31,8 +31,8 @@ export async function runScenarios(names, { folder = 'scenarios' } = {}) {
     proxies = await startProxies({ dir: scratch });
     for (const name of names) {
       const file = new URL(`${folder}/${name}.mjs`, import.meta.url).href;
-      const { image: kind = 'warm' } = await import(file);
-      const image = await labImage(kind);
+      const { image: kind = 'warm', withCodeServer } = await import(file);
+      const image = await labImage(kind, { withCodeServer });
       process.stdout.write(`\n${name}\n`);
       const status = await one(name, { file, scratch, image, proxies: JSON.parse(JSON.stringify(proxies)) });
       process.stdout.write(`${status === 0 ? '✔' : '✖'} ${name}\n`);

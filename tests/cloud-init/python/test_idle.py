@@ -308,6 +308,12 @@ class Ticks(Machine):
         self.tick(self.state(31 * 60))
         self.assertEqual(self.ended, ["idle"])
 
+    def test_an_end_that_nobody_heard_is_tried_again_by_the_next_tick(self):
+        state = self.state(31 * 60)
+        self.tick(state)
+        self.tick(state)
+        self.assertEqual(self.ended, ["idle", "idle"])
+
     def test_work_that_cannot_be_saved_is_looked_at_again_later_and_shown(self):
         with mock.patch.object(self.end, "end", lambda machine, why: self.ended.append(why) or "unpushed work"):
             state = self.tick(self.state(31 * 60))

@@ -150,6 +150,12 @@ export function makeGuest({ dir, base, id, name, address, userData, group, rootC
     },
     /** Changes its disk before it boots. */
     put,
+    /** Copies a directory of this machine's over one of its, for its unprivileged user. */
+    putTree(from, path) {
+      mkdirSync(join(root, path), { recursive: true });
+      must('cp', ['-a', `${from}/.`, join(root, path)]);
+      must('chown', ['-R', '1000:1000', join(root, path)]);
+    },
     remove: (path) => rmSync(join(root, path), { recursive: true, force: true }),
     /** A file of its disk; works when it is off, too. Undefined when there is none. */
     read(path) {

@@ -51,7 +51,7 @@ export async function startLab({ dir, image, proxies, group, vars = {}, trustAcm
   const metadata = started(await startMetadata({ instanceOf: cloud.instanceOf }));
 
   const lab = {
-    dir, hosts: proxies.hosts, front, git, anthropic, acme, cloud, metadata, until, assert,
+    dir, image, hosts: proxies.hosts, front, git, anthropic, acme, cloud, metadata, until, assert,
     api: (...args) => cloud.worker.api(...args),
     /** Creates a workspace through the API: `{id, password, vm, guest}`. */
     async create(body) {

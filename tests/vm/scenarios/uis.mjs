@@ -6,10 +6,12 @@ import { KEYS } from '../lab/lab.mjs';
 import { newPage } from '../lab/look.mjs';
 
 export const minutes = 40;
+export const withCodeServer = true;
 
 /** What each shows, and the archive on GitHub that it is installed from: taken from .cache/vm-lab/github, if it is there. */
 const UIS = [
   { name: 'ttyd', shows: '.xterm' },
+  { name: 'code-server', shows: '.monaco-workbench', disk: (lab) => (guest) => guest.putTree(lab.image.codeServer, 'opt/mayfly-ui') },
   { name: 'openhands', shows: 'body' },
   { name: 'claude-code-web', shows: '.xterm, #terminal, .terminal-container', github: /claude-code-web/ },
   { name: 'cui', shows: 'textarea', github: /cui/ },
@@ -25,7 +27,7 @@ export default async function uis(lab) {
     return file && existsSync(file) ? { status: 200, body: readFileSync(file) } : undefined;
   });
   const versions = readFileSync(new URL('../../../cloud-init/workspace/versions', import.meta.url), 'utf8');
-  for (const { name, shows, github } of UIS) {
+  for (const { name, shows, github, disk } of UIS) {
     const commits = versions.match(/[0-9a-f]{40}/g);
     const isThere = !github || commits.some((it) => existsSync(join(cacheDir(), 'vm-lab/github', `${name}-${it}.tar.gz`)));
     if (!isThere) {
@@ -33,11 +35,14 @@ export default async function uis(lab) {
       continue;
     }
     await lab.step(name, async () => {
+      if (disk) lab.cloud.beforeNext(disk(lab));
       const { id, guest } = await lab.create({ repo_url: git.url('shop'), web_ui: name, anthropic_api_key: KEYS.anthropic });
       const vm = await lab.ready(id, { timeoutMs: 900_000 });
       assert.equal(vm.boot.reason, null, JSON.stringify(vm.boot));
       const listening = await guest.sh("ss -Hltn | awk '{print $4}'");
-      process.stdout.write(`    listens: ${listening.split('\n').join(' ')}\n`);
+      // Everything but the door, its challenges and SSH listens on loopback; claude-code-web cannot be told to.
+      const open = listening.split('\n').filter((it) => !/^(127\.0\.0\.\d+|\[::1\])(%lo)?:|[:\]](443|80|22)$/.test(it));
+      assert.deepEqual(open.filter((it) => name !== 'claude-code-web' || !it.endsWith(':32352')), [], 'on loopback alone');
       const page = await newPage(browser);
       await page.goto((await lab.api('POST', `/vms/${id}/open`)).body.url);
       await page.waitForURL((url) => !url.pathname.startsWith('/_mayfly'));
