@@ -14,8 +14,8 @@ import { codeServer } from './image/code-server.mjs';
  */
 export async function labImage(kind, { withCodeServer = false } = {}) {
   const image = await guestImage({ say, warm: kind === 'warm' });
-  const extra = withCodeServer ? { codeServer: await codeServer({ guestRoot: image.root, say }) } : {};
-  return { ...image, ...extra, pebble: await pebbleProgram() };
+  const layers = withCodeServer ? [await codeServer({ guestRoot: image.root, say })] : [];
+  return { ...image, layers, pebble: await pebbleProgram() };
 }
 
 /** Let's Encrypt's test CA; the stable distribution's does not know profiles. */

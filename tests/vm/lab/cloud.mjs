@@ -9,10 +9,10 @@ const LOOK_MS = 200;
 
 /**
  * Starts both, and the driver between the cloud's servers and the guests.
- * @param {{dir: string, base: string, group: string, front: object, rootCas: string[], vars?: object}} options
+ * @param {{dir: string, base: string, layers?: string[], group: string, front: object, rootCas: string[], vars?: object}} options
  *   `vars`: the Worker's, besides what it needs anyway
  */
-export async function startCloud({ dir, base, group, front, rootCas, vars = {} }) {
+export async function startCloud({ dir, base, layers = [], group, front, rootCas, vars = {} }) {
   const fake = await startFakeCloud({ guests: false, actionMs: 200 });
   const fakePort = Number(new URL(fake.url).port);
   front.route('https://api.hetzner.cloud', { port: fakePort });
@@ -47,7 +47,7 @@ export async function startCloud({ dir, base, group, front, rootCas, vars = {} }
 
   async function create(server) {
     const guest = makeGuest({
-      dir, base, group, rootCas,
+      dir, base, layers, group, rootCas,
       id: server.id,
       name: server.name,
       address: server.public_net.ipv4.ip,

@@ -13,10 +13,10 @@ let nth = 0;
 
 /**
  * Prepares a guest; `boot` starts it.
- * @param {{dir: string, base: string, id: string|number, name: string, address: string, userData: string, group: string, rootCas?: string[],
- *   from?: object}} options `group`: below /sys/fs/cgroup; `from`: another guest, whose disk this one gets a copy of
+ * @param {{dir: string, base: string, layers?: string[], id: string|number, name: string, address: string, userData: string, group: string, rootCas?: string[],
+ *   from?: object}} options `layers`: over the base; `group`: below /sys/fs/cgroup; `from`: another guest, whose disk this one gets a copy of
  */
-export function makeGuest({ dir, base, id, name, address, userData, group, rootCas = [], from }) {
+export function makeGuest({ dir, base, layers = [], id, name, address, userData, group, rootCas = [], from }) {
   const top = join(dir, `guest-${id}`);
   const disk = { up: join(top, 'up'), work: join(top, 'work'), docker: join(top, 'docker') };
   const root = join(top, 'root');
@@ -27,7 +27,7 @@ export function makeGuest({ dir, base, id, name, address, userData, group, rootC
   if (from) {
     for (const part of ['up', 'docker']) must('cp', ['-a', '--sparse=always', `${from.disk[part]}/.`, disk[part]]);
   }
-  must('mount', ['-t', 'overlay', 'overlay', '-o', `lowerdir=${base},upperdir=${disk.up},workdir=${disk.work}`, root]);
+  must('mount', ['-t', 'overlay', 'overlay', '-o', `lowerdir=${[...layers, base].join(':')},upperdir=${disk.up},workdir=${disk.work}`, root]);
   if (existsSync(join(base, 'var/lib/docker')) && !from) must('cp', ['-a', `${join(base, 'var/lib/docker')}/.`, disk.docker]);
   const console = join(top, 'console.log');
   let process_;
@@ -150,12 +150,6 @@ export function makeGuest({ dir, base, id, name, address, userData, group, rootC
     },
     /** Changes its disk before it boots. */
     put,
-    /** Copies a directory of this machine's over one of its, for its unprivileged user. */
-    putTree(from, path) {
-      mkdirSync(join(root, path), { recursive: true });
-      must('cp', ['-a', `${from}/.`, join(root, path)]);
-      must('chown', ['-R', '1000:1000', join(root, path)]);
-    },
     remove: (path) => rmSync(join(root, path), { recursive: true, force: true }),
     /** A file of its disk; works when it is off, too. Undefined when there is none. */
     read(path) {

@@ -44,14 +44,14 @@ export async function startLab({ dir, image, proxies, group, vars = {}, trustAcm
   front.route('http://*', { socketPath: proxies.apt });
   const acme = started(await startAcme({ dir, pebble: image.pebble, ca, front }));
   const cloud = started(await startCloud({
-    dir, base: image.root, group, front,
+    dir, base: image.root, layers: image.layers, group, front,
     rootCas: trustAcme ? [acme.root] : [],
     vars: { SSH_PUBLIC_KEY: SSH_KEY, ...vars },
   }));
   const metadata = started(await startMetadata({ instanceOf: cloud.instanceOf }));
 
   const lab = {
-    dir, image, hosts: proxies.hosts, front, git, anthropic, acme, cloud, metadata, until, assert,
+    dir, hosts: proxies.hosts, front, git, anthropic, acme, cloud, metadata, until, assert,
     api: (...args) => cloud.worker.api(...args),
     /** Creates a workspace through the API: `{id, password, vm, guest}`. */
     async create(body) {

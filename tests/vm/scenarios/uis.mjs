@@ -11,7 +11,7 @@ export const withCodeServer = true;
 /** What each shows, and the archive on GitHub that it is installed from: taken from .cache/vm-lab/github, if it is there. */
 const UIS = [
   { name: 'ttyd', shows: '.xterm' },
-  { name: 'code-server', shows: '.monaco-workbench', disk: (lab) => (guest) => guest.putTree(lab.image.codeServer, 'opt/mayfly-ui') },
+  { name: 'code-server', shows: '.monaco-workbench' },
   { name: 'openhands', shows: 'body' },
   { name: 'claude-code-web', shows: '.xterm, #terminal, .terminal-container', github: /claude-code-web/ },
   { name: 'cui', shows: 'textarea', github: /cui/ },
@@ -27,7 +27,7 @@ export default async function uis(lab) {
     return file && existsSync(file) ? { status: 200, body: readFileSync(file) } : undefined;
   });
   const versions = readFileSync(new URL('../../../cloud-init/workspace/versions', import.meta.url), 'utf8');
-  for (const { name, shows, github, disk } of UIS) {
+  for (const { name, shows, github } of UIS) {
     const commits = versions.match(/[0-9a-f]{40}/g);
     const isThere = !github || commits.some((it) => existsSync(join(cacheDir(), 'vm-lab/github', `${name}-${it}.tar.gz`)));
     if (!isThere) {
@@ -35,7 +35,6 @@ export default async function uis(lab) {
       continue;
     }
     await lab.step(name, async () => {
-      if (disk) lab.cloud.beforeNext(disk(lab));
       const { id, guest } = await lab.create({ repo_url: git.url('shop'), web_ui: name, anthropic_api_key: KEYS.anthropic });
       const vm = await lab.ready(id, { timeoutMs: 900_000 });
       assert.equal(vm.boot.reason, null, JSON.stringify(vm.boot));
