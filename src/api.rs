@@ -2,7 +2,11 @@
 //! what they do in the modules of their resources.
 
 mod auth;
+mod ceilings;
+mod cleanup;
 mod create;
+mod health;
+mod lifecycle;
 mod options;
 mod problem;
 mod route;
@@ -16,7 +20,7 @@ use std::pin::Pin;
 pub use problem::Problem;
 pub use route::{Access, ROUTES, Route, Row};
 
-use crate::http::{Body, BodyError, Head, Host, Reply};
+use crate::http::{Body, BodyError, Counted, Head, Host, Log, Reply};
 use crate::{App, Ready};
 
 /// Largest body that a route reads, bytes. The largest honest one is a create request with its environment.
@@ -27,7 +31,7 @@ const OPENAPI: &str = include_str!("api/openapi.json");
 /// One request on its way: what every handler may need.
 struct Ctx<'a, H> {
     ready: &'a Ready,
-    host: &'a H,
+    host: &'a Counted<'a, H>,
     head: Head<'a>,
     now_secs: u64,
 }
@@ -38,7 +42,9 @@ pub async fn handle(app: &App, host: &impl Host, head: Head<'_>, body: &mut impl
     let (reply, origins) = match app.ready() {
         Err(problems) => (Problem::misconfigured(problems).into_reply(&request_id), &[][..]),
         Ok(ready) => {
-            let ctx = Ctx { ready, host, head, now_secs: host.now_secs() };
+            let began = host.now_ms();
+            let counted = &Counted::new(host);
+            let ctx = Ctx { ready, host: counted, head, now_secs: began / 1000 };
             let reply = match answer(&ctx, body).await {
                 Ok(reply) => reply,
                 Err(problem) => {
@@ -46,10 +52,48 @@ pub async fn handle(app: &App, host: &impl Host, head: Head<'_>, body: &mut impl
                     problem.into_reply(&request_id)
                 }
             };
+            log_request(
+                host,
+                &request_id,
+                &head,
+                reply.status,
+                host.now_ms().saturating_sub(began),
+                counted.sent(),
+            );
             (reply, ready.config.allowed_origins.as_slice())
         }
     };
     finish(reply, request_id, &head, origins)
+}
+
+/// One line per request that somebody with a token or a capability made; never its body, query or id.
+fn log_request(
+    log: &impl Log,
+    request_id: &str,
+    head: &Head<'_>,
+    status: u16,
+    duration_ms: u64,
+    subrequests: u32,
+) {
+    #[derive(serde::Serialize)]
+    struct Line<'a> {
+        event: &'static str,
+        request_id: &'a str,
+        method: &'a str,
+        route: &'a str,
+        status: u16,
+        duration_ms: u64,
+        subrequests: u32,
+    }
+    let route = match route::resolve(head.method, head.path) {
+        Ok((row, _)) if row.access == Access::Public => return,
+        Ok((row, _)) => row.path,
+        // Strangers look for many things.
+        Err(_) => return,
+    };
+    let method = head.method;
+    let line = Line { event: "request", request_id, method, route, status, duration_ms, subrequests };
+    log.log(&serde_json::to_string(&line).unwrap_or_default());
 }
 
 /// A handler at work. Boxed, so that each is code and memory of its own, compiled and taken when it is called for: in one
@@ -71,12 +115,20 @@ async fn answer<H: Host>(ctx: &Ctx<'_, H>, body: &mut impl Body) -> Result<Reply
             let who = auth::authorize(ctx.ready, &ctx.head)?;
             let handling: Handling<'_> = match row.route {
                 Route::Options => Box::pin(options::options(ctx, &who)),
+                Route::ProviderHealth => Box::pin(health::providers(ctx, &who)),
+                Route::Metrics => Box::pin(health::metrics(ctx, &who)),
                 Route::ListVms => Box::pin(vms::list(ctx, &who)),
                 Route::CreateVm => Box::pin(create::create(ctx, &who, body)),
                 Route::GetVm => Box::pin(vms::get(ctx, &who, id)),
                 Route::DeleteVm => Box::pin(vms::delete(ctx, &who, id)),
+                Route::StartVm => Box::pin(lifecycle::start(ctx, &who, id)),
+                Route::StopVm => Box::pin(lifecycle::stop(ctx, &who, id)),
+                Route::ExtendVm => Box::pin(lifecycle::extend(ctx, &who, id, body)),
                 Route::OpenVm => Box::pin(vms::open(ctx, &who, id)),
                 Route::VmLog => Box::pin(vms::log(ctx, &who, id)),
+                Route::DeleteAllVms => Box::pin(cleanup::everything(ctx, &who)),
+                Route::ListOrphans => Box::pin(cleanup::orphans(ctx, &who)),
+                Route::DeleteOrphans => Box::pin(cleanup::delete_orphans(ctx, &who)),
                 Route::UserData => Box::pin(create::dry_run(ctx, &who, body)),
                 Route::Reap => Box::pin(vms::reap(ctx, &who)),
                 _ => return Err(Problem::not_available(row)),

@@ -1,8 +1,12 @@
 //! The Worker's configuration, from its vars and secrets: every key, its default and its limits. All problems are found
 //! at once, each names its key, and none shows a value. Using the configuration is everybody else's business.
 
+mod policy;
+
 use std::fmt::Display;
 use std::str::FromStr;
+
+pub use policy::Ceilings;
 
 use crate::keys::Keyring;
 use crate::labels;
@@ -28,6 +32,12 @@ const NO_UUID: &str = "00000000-0000-0000-0000-000000000000";
 pub const API_TOKEN_MIN_CHARS: usize = 16;
 /// Owner of what the single `API_TOKEN` creates.
 pub const DEFAULT_OWNER: &str = "default";
+
+/// How long a VM may stay stopped, hours: limits of `MAX_STOPPED_HOURS`.
+pub const MAX_STOPPED_HOURS: std::ops::RangeInclusive<u32> = 1..=720;
+/// Calls that one run of the cron may make: a request of a Worker may make 50 on the free plan and 1,000 on the paid one
+/// (Cloudflare Workers, "Limits", subrequests).
+pub const SUBREQUESTS: std::ops::RangeInclusive<u32> = 20..=1000;
 
 /// Limits of `idle_minutes`, in requests and as `IDLE_MINUTES`.
 pub const IDLE_MINUTES: std::ops::RangeInclusive<u32> = 1..=1440;
@@ -100,6 +110,7 @@ pub struct Defaults {
     pub devcontainer_image: String,
     pub idle_minutes: u32,
     pub max_hours: u32,
+    pub max_stopped_hours: u32,
     pub anthropic_api_key: Secret,
     pub claude_code_oauth_token: Secret,
     pub git_token: Secret,
@@ -127,6 +138,12 @@ pub struct Config {
     pub digitalocean: Option<DigitalOceanConfig>,
     /// Defaults for workspaces.
     pub defaults: Defaults,
+    /// `MAX_VMS` and friends.
+    pub ceilings: Ceilings,
+    /// `WEBHOOK_URL`: where events go; often a secret itself.
+    pub webhook_url: Option<Secret>,
+    /// `SUBREQUESTS`: calls that one run of the cron may make.
+    pub subrequests: u32,
     /// `DOMAIN`: VMs are `<name>.<DOMAIN>` where the user's DNS says so.
     pub domain: String,
     /// `VM_ORIGIN`: replaces `https://<ip>` in links to VMs; for the simulation and tests.
@@ -150,6 +167,9 @@ impl Config {
             scaleway: it.scaleway(),
             digitalocean: it.digitalocean(),
             defaults: it.defaults(),
+            ceilings: it.ceilings(),
+            webhook_url: it.webhook_url(),
+            subrequests: it.number("SUBREQUESTS", 50, SUBREQUESTS),
             domain: it.domain(),
             vm_origin: it.url("VM_ORIGIN"),
             simulation,
@@ -442,6 +462,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             devcontainer_image,
             idle_minutes: self.number("IDLE_MINUTES", 30, IDLE_MINUTES),
             max_hours: self.number("MAX_HOURS", 12, MAX_HOURS),
+            max_stopped_hours: self.number("MAX_STOPPED_HOURS", 72, MAX_STOPPED_HOURS),
             anthropic_api_key: self.secret("ANTHROPIC_API_KEY"),
             claude_code_oauth_token: self.secret("CLAUDE_CODE_OAUTH_TOKEN"),
             git_token: self.secret("GIT_TOKEN"),

@@ -1,6 +1,7 @@
 //! HTTP as values: what the core sends to providers, what it answers to callers, and the ports through which the
 //! outside reaches it. It sends nothing itself; the edge (or a test) implements [`Host`].
 
+use std::cell::Cell;
 use std::fmt;
 
 /// An HTTP method. The closed set that providers and our own API use.
@@ -91,6 +92,8 @@ pub enum NoAnswer {
     TimedOut,
     /// The connection failed or broke; the provider may have acted.
     Broken,
+    /// Not sent: the calls that this run may make are used up.
+    Spent,
 }
 
 /// The one outbound port.
@@ -127,6 +130,67 @@ pub trait Log {
 /// All that the core needs of the platform.
 pub trait Host: Http + Clock + Random + Log {}
 impl<T: Http + Clock + Random + Log> Host for T {}
+
+/// A host whose requests are counted, and limited where the platform limits them.
+pub struct Counted<'a, H> {
+    host: &'a H,
+    sent: Cell<u32>,
+    limit: Cell<u32>,
+}
+
+impl<'a, H> Counted<'a, H> {
+    /// Counts without a limit of its own.
+    pub fn new(host: &'a H) -> Self {
+        Self { host, sent: Cell::new(0), limit: Cell::new(u32::MAX) }
+    }
+
+    /// From now on sends this many requests and no more.
+    pub fn limit_to(&self, more: u32) {
+        self.limit.set(self.sent.get().saturating_add(more));
+    }
+
+    /// How many were sent.
+    pub fn sent(&self) -> u32 {
+        self.sent.get()
+    }
+
+    /// How many may still be sent.
+    pub fn left(&self) -> u32 {
+        self.limit.get().saturating_sub(self.sent.get())
+    }
+}
+
+impl<H: Http> Http for Counted<'_, H> {
+    async fn send(&self, request: Request) -> Result<Response, NoAnswer> {
+        if self.left() == 0 {
+            return Err(NoAnswer::Spent);
+        }
+        self.sent.set(self.sent.get() + 1);
+        self.host.send(request).await
+    }
+
+    async fn sleep_ms(&self, ms: u32) {
+        self.host.sleep_ms(ms).await;
+    }
+}
+
+impl<H: Clock> Clock for Counted<'_, H> {
+    fn now_ms(&self) -> u64 {
+        self.host.now_ms()
+    }
+}
+
+impl<H: Random> Random for Counted<'_, H> {
+    fn fill(&self, buffer: &mut [u8]) {
+        self.host.fill(buffer);
+    }
+}
+
+impl<H: Log> Log for Counted<'_, H> {
+    fn log(&self, line: &str) {
+        self.host.log(line);
+    }
+}
 
 /// A caller's request body, read only when a handler wants it, and never past its limit.
 #[expect(async_fn_in_trait, reason = "futures need not be Send: a Worker has one thread")]

@@ -69,6 +69,10 @@ pub const PROFILE: &str = "mayfly-profile";
 pub const UI: &str = "mayfly-ui";
 /// Size that was asked for.
 pub const SIZE: &str = "mayfly-size";
+/// Hours that a run may last, and when the present one began if it is not the first, packed.
+pub const RUN: &str = "mayfly-run";
+/// When the reaper first missed it, Unix seconds.
+pub const MISSED: &str = "mayfly-missed";
 /// Id of the signing key from which the VM's password and link key derive.
 pub const KEY_ID: &str = "mayfly-key";
 
@@ -165,6 +169,8 @@ pub struct VmLabels<'a> {
     pub ui: Cow<'a, str>,
     pub size: Option<Size>,
     pub key_id: Cow<'a, str>,
+    pub run: Cow<'a, str>,
+    pub missed_secs: Option<u64>,
 }
 
 /// A text packed over several labels, in whatever order the provider lists them.
@@ -224,6 +230,8 @@ impl<'a> VmLabels<'a> {
             "ui" => self.ui = value,
             "size" => self.size = Size::parse(&value),
             "key" => self.key_id = value,
+            "run" => self.run = value,
+            "missed" => self.missed_secs = value.parse().ok(),
             _ => {
                 if let Some(index) = piece_index(ours, "repo") {
                     self.repo.0.push((index, value));
@@ -271,6 +279,8 @@ impl<'a> VmLabels<'a> {
             ui: owned(self.ui),
             size: self.size,
             key_id: owned(self.key_id),
+            run: owned(self.run),
+            missed_secs: self.missed_secs,
         }
     }
 

@@ -12,6 +12,7 @@ pub mod encoding;
 pub mod json;
 pub mod keys;
 pub mod labels;
+pub mod life;
 pub mod model;
 pub mod name;
 pub mod repo_url;

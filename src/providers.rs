@@ -239,6 +239,15 @@ impl Provider {
         each!(self, it => it.leftovers(host, deployment, vms_left).await)
     }
 
+    /// Whether the credential may write: asks for something that cannot be made, so that nothing is. A refusal of the content
+    /// means that the credential would have done.
+    pub async fn may_write<H: Http + Random>(&self, host: &H) -> Result<(), Error> {
+        match each!(self, it => it.probe_writing(host).await) {
+            Err(error) if !matches!(error.kind, ErrorKind::Invalid | ErrorKind::NotFound) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Deletes one leftover.
     pub async fn delete_leftover<H: Http + Random>(
         &self,

@@ -1,64 +1,30 @@
-//! The reaper: deletes what should be gone, by label, from the Worker's cron and on demand. It keeps nothing between its
-//! runs: what it could not delete carries its label still, and is tried again.
+//! The reaper: deletes what should be gone, by label, from the Worker's cron and on demand. What a VM deserves is `life`'s to
+//! say. It keeps nothing between its runs: what it could not delete carries its label still, and is tried again.
+//!
+//! A run may make so many calls and no more. It is a fixed sweep: the VMs of every provider, then what no VM uses, then
+//! snapshots past their date. Which provider comes first follows from the clock, so that none is always the one for which
+//! no calls are left.
+
+mod report;
 
 use serde::Serialize;
 
-use crate::http::{Host, Log};
-use crate::labels::Selector;
+use crate::http::{Clock as _, Counted, Host, Log};
+use crate::labels::{self, Selector};
+use crate::life::{self, Verdict};
 use crate::model::{Vm, VmState};
-use crate::providers::{Leftover, Provider};
+use crate::providers::{Error, ErrorKind, Leftover, Power, Provider};
 use crate::{App, Ready};
 
-/// Deletions of one run at the most: a Worker's request may make 50 calls on the free plan.
+pub use report::{Item, Report};
+
+/// The pause between two runs of the cron, seconds (`wrangler.toml`).
+pub const PERIOD_SECS: u64 = 600;
+/// Deletions of one run at the most.
 const MAX_DELETIONS: usize = 25;
 /// Keys and firewalls younger than this may be waiting for the VM that they were made for, seconds. One that is taken away
 /// too early is made again by the creation that misses it.
 const SHARED_MIN_AGE_SECS: u64 = 60;
-
-/// What a run did, or would do.
-#[derive(Debug, Default, Serialize)]
-pub struct Report {
-    /// Whether it only looked.
-    pub dry_run: bool,
-    /// What was deleted, or would be.
-    pub reaped: Vec<Item>,
-    /// What could not be deleted or looked at; the next run tries again.
-    pub failed: Vec<Item>,
-    /// How many VMs of other owners were among them, where the report is for one owner.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub of_others: Option<usize>,
-}
-
-impl Report {
-    /// The report as one owner may see it: other people's VMs are only counted.
-    #[must_use]
-    pub fn for_owner(mut self, owner: &str) -> Self {
-        let is_visible = |it: &Item| it.owner.as_deref().is_none_or(|it| it == owner);
-        let before = self.reaped.len() + self.failed.len();
-        self.reaped.retain(is_visible);
-        self.failed.retain(is_visible);
-        self.of_others = Some(before - self.reaped.len() - self.failed.len());
-        self
-    }
-}
-
-/// One resource in a report.
-#[derive(Debug, Serialize)]
-pub struct Item {
-    /// Whose it is.
-    pub provider: &'static str,
-    /// `vm`, or a leftover's kind; `list` where not even the list could be had.
-    pub kind: &'static str,
-    /// Our id for VMs, the provider's for others.
-    pub id: String,
-    /// Its name.
-    pub name: String,
-    /// Why it goes, or why it could not.
-    pub reason: String,
-    /// Whose VM it is; what VMs share belongs to nobody.
-    #[serde(skip)]
-    pub owner: Option<String>,
-}
 
 #[derive(Serialize)]
 struct EventLine<'a> {
@@ -69,14 +35,24 @@ struct EventLine<'a> {
     detail: &'a str,
 }
 
+/// What one provider's list says.
+struct Seen {
+    /// VMs of ours, whatever their state.
+    vms: usize,
+    /// Those that should be heard of.
+    running: usize,
+    /// Those for whom something is due.
+    due: Vec<(Vm<'static>, Verdict)>,
+}
+
 /// One run of the cron. A Worker that is not configured has nothing to reap with.
 pub async fn run(app: &App, host: &impl Host) {
     let Ok(ready) = app.ready() else {
         host.log(r#"{"event":"reaper","detail":"the Worker is not configured"}"#);
         return;
     };
-    let report = sweep(ready, host, false).await;
-    if !report.reaped.is_empty() || !report.failed.is_empty() {
+    let report = sweep(ready, &Counted::new(host), false).await;
+    if !report.is_empty() {
         #[derive(Serialize)]
         struct Line<'a> {
             event: &'static str,
@@ -87,75 +63,217 @@ pub async fn run(app: &App, host: &impl Host) {
     }
 }
 
-/// Looks at every provider, expired VMs first.
-pub async fn sweep(ready: &Ready, host: &impl Host, dry_run: bool) -> Report {
-    let mut report = Report { dry_run, ..Report::default() };
-    for provider in &ready.providers {
-        sweep_one(ready, host, provider, &mut report).await;
-    }
-    report
+/// One whole run.
+pub async fn sweep<H: Host>(ready: &Ready, host: &Counted<'_, H>, dry_run: bool) -> Report {
+    host.limit_to(ready.config.subrequests);
+    let report = Report { dry_run, ..Report::default() };
+    let mut sweep = Sweep { ready, host, now_secs: host.now_secs(), report };
+    sweep.all().await;
+    sweep.report
 }
 
-async fn sweep_one(ready: &Ready, host: &impl Host, provider: &Provider, report: &mut Report) {
-    let deployment = &ready.config.deployment;
-    let selector = Selector::deployment(deployment);
-    let now_secs = host.now_secs();
-    let item = |kind, id: String, name: &str, reason: &str| Item {
-        provider: provider.name().as_str(),
-        kind,
-        id,
-        name: name.to_owned(),
-        reason: reason.to_owned(),
-        owner: None,
-    };
-    let mut expired: Vec<Vm<'static>> = Vec::new();
-    let mut vms = 0_usize;
-    let listed = provider.for_each(host, &selector, |vm| {
-        if vm.labels.belongs_to(deployment) {
-            vms += 1;
-            if crate::model::expires_secs(vm) <= now_secs && vm.state != VmState::Deleting {
-                expired.push(vm.clone().into_owned());
+/// A run at work.
+struct Sweep<'a, H> {
+    ready: &'a Ready,
+    host: &'a H,
+    now_secs: u64,
+    report: Report,
+}
+
+impl<H: Host> Sweep<'_, Counted<'_, H>> {
+    async fn all(&mut self) {
+        let mut providers: Vec<&Provider> = self.ready.providers.iter().collect();
+        // One after the other over time; there is at least one.
+        let first = usize::try_from(self.now_secs / PERIOD_SECS).unwrap_or(0) % providers.len().max(1);
+        providers.rotate_left(first);
+        let mut seen = Vec::new();
+        for provider in &providers {
+            match self.look(provider).await {
+                Ok(it) => seen.push((*provider, it)),
+                Err(error) => self.cannot_list(provider, "vms", &error),
             }
         }
-    });
-    if let Err(error) = listed.await {
-        report.failed.push(item("list", String::new(), "vms", &error.sentence()));
-        return;
+        let path_is_broken = self.is_path_broken(&seen);
+        for (provider, it) in &seen {
+            for (vm, verdict) in &it.due {
+                self.act(provider, vm, *verdict, path_is_broken).await;
+            }
+        }
+        if !self.may_delete() {
+            self.report.notes.push(format!("More than {MAX_DELETIONS} are due; the next run goes on."));
+            return;
+        }
+        // Only where the VMs are known is it known what no VM uses.
+        for (provider, it) in &seen {
+            self.leftovers(provider, it.vms > 0).await;
+        }
+        for (provider, _) in &seen {
+            self.snapshots(provider).await;
+        }
+        if self.host.left() == 0 {
+            self.report.notes.push("The calls of this run are used up; the next run goes on.".into());
+        }
     }
-    for vm in expired {
-        if report.reaped.len() + report.failed.len() >= MAX_DELETIONS {
-            return;
-        }
-        let outcome = if report.dry_run { Ok(()) } else { provider.delete(host, &vm.id.native).await };
-        let (list, reason) = match outcome {
-            Ok(()) => (&mut report.reaped, "expired".to_owned()),
-            Err(error) => (&mut report.failed, error.sentence()),
-        };
-        let owner = Some(vm.labels.owner.to_string());
-        list.push(Item { owner, ..item("vm", vm.id.to_string(), &vm.name, &reason) });
+
+    async fn look(&self, provider: &Provider) -> Result<Seen, Error> {
+        let config = &self.ready.config;
+        let mut seen = Seen { vms: 0, running: 0, due: Vec::new() };
+        let ours = Selector::deployment(&config.deployment);
+        let listed = provider.for_each(self.host, &ours, |vm| {
+            if !vm.labels.belongs_to(&config.deployment) {
+                return;
+            }
+            seen.vms += 1;
+            seen.running += usize::from(vm.state == VmState::Running);
+            let verdict = life::judge(vm, config.defaults.idle_minutes, self.now_secs);
+            if verdict != Verdict::Lives {
+                seen.due.push((vm.clone().into_owned(), verdict));
+            }
+        });
+        listed.await?;
+        Ok(seen)
     }
-    let leftovers = match provider.leftovers(host, deployment, vms > 0).await {
-        Ok(leftovers) => leftovers,
-        Err(error) => {
-            report.failed.push(item("list", String::new(), "leftovers", &error.sentence()));
-            return;
+
+    /// When most VMs fall silent together, the path to them is broken, and not they.
+    fn is_path_broken(&mut self, seen: &[(&Provider, Seen)]) -> bool {
+        let is_silent = |it: &&(Vm<'_>, Verdict)| matches!(it.1, Verdict::Missed | Verdict::Silent);
+        let silent: usize = seen.iter().map(|(_, it)| it.due.iter().filter(is_silent).count()).sum();
+        let running: usize = seen.iter().map(|(_, it)| it.running).sum();
+        let is_broken = silent > 1 && silent * 2 > running;
+        if is_broken {
+            self.report.notes.push(format!(
+                "{silent} of {running} running VMs are silent. That looks like a broken path to this Worker and not like \
+                 broken VMs: none of them is deleted before its expiry. Is PUBLIC_URL right, and reachable from them?"
+            ));
         }
-    };
-    for leftover in leftovers.into_iter().filter(|it| is_old_enough(it, now_secs)) {
-        if report.reaped.len() + report.failed.len() >= MAX_DELETIONS {
-            return;
-        }
-        let outcome = if report.dry_run { Ok(()) } else { provider.delete_leftover(host, &leftover).await };
-        let (list, reason) = match outcome {
-            Ok(()) => (&mut report.reaped, "belongs to no VM".to_owned()),
-            Err(error) => (&mut report.failed, error.sentence()),
+        is_broken
+    }
+
+    async fn act(&mut self, provider: &Provider, vm: &Vm<'_>, verdict: Verdict, path_is_broken: bool) {
+        let why = match verdict {
+            Verdict::Lives => return,
+            Verdict::Expired if vm.state == VmState::Stopped => "stopped past its date",
+            Verdict::Expired => "expired",
+            Verdict::NeverReady => "its boot never came to an end",
+            Verdict::Silent if path_is_broken => return,
+            Verdict::Silent => "silent",
+            Verdict::Missed => {
+                if !path_is_broken && !self.report.dry_run {
+                    self.mark(provider, vm).await;
+                }
+                return;
+            }
+            Verdict::StopNow => return self.switch(provider, vm, Power::Stop).await,
+            Verdict::CutNow => return self.switch(provider, vm, Power::Cut).await,
         };
-        list.push(item(leftover.kind, leftover.native.clone(), &leftover.name, &reason));
+        if !self.may_delete() {
+            return;
+        }
+        if self.report.dry_run {
+            self.report.reaped.push(Item::vm(vm, why.into()));
+            return;
+        }
+        match provider.delete(self.host, &vm.id.native).await {
+            Ok(()) => {
+                log_event(self.host, "deleted", vm, why);
+                self.report.reaped.push(Item::vm(vm, why.into()));
+            }
+            Err(error) => {
+                if error.kind == ErrorKind::Spent {
+                    return;
+                }
+                log_event(self.host, "delete_failed", vm, error.kind.code());
+                self.report.failed.push(Item::vm(vm, error.sentence()));
+            }
+        }
+    }
+
+    /// Notes that a VM was missed; if that fails, it is missed again by the next run.
+    async fn mark(&self, provider: &Provider, vm: &Vm<'_>) {
+        let missed = [(labels::MISSED, Some(self.now_secs.to_string()))];
+        if provider.relabel(self.host, &vm.id.native, &missed).await.is_ok_and(|it| it) {
+            log_event(self.host, "missed", vm, "no heartbeat");
+        }
+    }
+
+    /// A VM that was asked to stop, and has had its time.
+    async fn switch(&mut self, provider: &Provider, vm: &Vm<'_>, power: Power) {
+        if self.report.dry_run {
+            return;
+        }
+        let how = if power == Power::Cut { "without its consent" } else { "shutting down" };
+        match provider.power(self.host, &vm.id.native, power).await {
+            Ok(_) => log_event(self.host, "stopped", vm, how),
+            Err(error) => {
+                self.report.failed.push(Item::vm(vm, format!("cannot be stopped: {}", error.sentence())))
+            }
+        }
+    }
+
+    async fn leftovers(&mut self, provider: &Provider, vms_left: bool) {
+        let deployment = &self.ready.config.deployment;
+        let leftovers = match provider.leftovers(self.host, deployment, vms_left).await {
+            Ok(leftovers) => leftovers,
+            Err(error) => return self.cannot_list(provider, "leftovers", &error),
+        };
+        for leftover in leftovers.iter().filter(|it| is_old_enough(it, self.now_secs)) {
+            if !self.may_delete() {
+                return;
+            }
+            let outcome = if self.report.dry_run {
+                Ok(())
+            } else {
+                provider.delete_leftover(self.host, leftover).await
+            };
+            match outcome {
+                Ok(()) => {
+                    self.report.reaped.push(Item::leftover(provider, leftover, "belongs to no VM".into()));
+                }
+                Err(error) => {
+                    self.report.failed.push(Item::leftover(provider, leftover, error.sentence()));
+                }
+            }
+        }
+    }
+
+    async fn snapshots(&mut self, provider: &Provider) {
+        let ours = Selector::deployment(&self.ready.config.deployment);
+        let snapshots = match provider.snapshots(self.host, &ours).await {
+            Ok(snapshots) => snapshots,
+            Err(error) => return self.cannot_list(provider, "snapshots", &error),
+        };
+        let is_past = |expires: &String| expires.parse().is_ok_and(|it: u64| it <= self.now_secs);
+        let past = snapshots.iter().filter(|it| it.labels.get(labels::EXPIRES).is_some_and(is_past));
+        for snapshot in past.collect::<Vec<_>>() {
+            if !self.may_delete() {
+                return;
+            }
+            let outcome = if self.report.dry_run {
+                Ok(())
+            } else {
+                provider.delete_snapshot(self.host, &snapshot.native).await
+            };
+            match outcome {
+                Ok(()) => self.report.reaped.push(Item::snapshot(provider, snapshot, "past its date".into())),
+                Err(error) => self.report.failed.push(Item::snapshot(provider, snapshot, error.sentence())),
+            }
+        }
+    }
+
+    fn may_delete(&self) -> bool {
+        self.report.tried() < MAX_DELETIONS
+    }
+
+    /// That there were no calls left is said once, and not for each list.
+    fn cannot_list(&mut self, provider: &Provider, what: &str, error: &Error) {
+        if error.kind != ErrorKind::Spent {
+            self.report.failed.push(Item::list(provider, what, error.sentence()));
+        }
     }
 }
 
 /// An unassigned address has lost its server; a key or firewall may be waiting for its first.
-fn is_old_enough(leftover: &Leftover, now_secs: u64) -> bool {
+pub(crate) fn is_old_enough(leftover: &Leftover, now_secs: u64) -> bool {
     leftover.kind == "primary_ip" || now_secs >= leftover.created_secs + SHARED_MIN_AGE_SECS
 }
 

@@ -335,6 +335,7 @@ impl Defaults {
             devcontainer_image: String::new(),
             idle_minutes: *IDLE_MINUTES.start(),
             max_hours: *MAX_HOURS.start(),
+            max_stopped_hours: 1,
             anthropic_api_key: Secret::default(),
             claude_code_oauth_token: Secret::default(),
             git_token: Secret::default(),

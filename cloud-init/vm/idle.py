@@ -22,6 +22,9 @@ import worker
 WARN_SECS = 300
 BEAT_SECS = 300
 WATCH_SECS = 1
+# A VM that was stopped and started has a new expiry, which the Worker knows. Without its word the old one counts only
+# after this time.
+RESTART_GRACE_SECS = 3600
 # How often work that cannot be saved is looked at again.
 RESCUE_SECS = 600
 STATE_FILE = f"{common.RUN}/idle.json"
@@ -40,10 +43,17 @@ def clock(state, wall, boot):
 def fresh(machine, wall, boot):
     """The state of a boot that was not looked at yet. The clock starts at creation, so a boot that hangs is idle too; a
     later boot is somebody's start, and counts from itself."""
-    first = not os.path.exists(f"{common.STATE}/booted")
+    first = common.read(f"{common.STATE}/booted").strip() in ("", boot_id())
     # A clock that is wrong at boot must not make a new VM old: from creation to boot it takes minutes.
     before = min(max(wall - machine.get("created", wall) - boot, 0), 600) if first else 0
-    return {"boot_id": boot_id(), "seen": {"start": -before}, "sample": {}, "beat_at": 0}
+    return {"boot_id": boot_id(), "seen": {"start": -before}, "sample": {}, "beat_at": 0, "restarted": not first}
+
+
+def expiry(state, machine, boot):
+    """The hard end as the Worker said it last in this boot, else as it was at creation; 0 while nobody knows."""
+    if "expires" not in state and state.get("restarted") and boot < RESTART_GRACE_SECS:
+        return 0
+    return state.get("expires", machine.get("expires", 0))
 
 
 def look(state, wall, boot):
@@ -111,14 +121,20 @@ def heartbeat(state, boot, now):
     return answer.get("want")
 
 
-def obey(want):
+def obey(want, state):
     """What the Worker asks for. Answers whether the VM goes on."""
+    if want != "stop":
+        state.pop("saved", None)
     if isinstance(want, str) and want.startswith("keep-") and want[5:].isdigit():
         common.try_write(f"{common.STATE}/keep-until", want[5:])
     elif want == "stop":
-        print("stopping, as asked")
+        # Not switched off from here: where a shutdown from inside ends the VM for good, that would be the end of its disk.
+        if not state.get("saved"):
+            unsaved = end.rescue()
+            print(f"stopping, as asked{f'; {unsaved}' if unsaved else ''}")
+            state["saved"] = True
+        os.sync()
         worker.send({"phase": "stopping", "seconds": {}}, tries=2)
-        subprocess.run(["systemctl", "poweroff"], check=False)
         return False
     elif want:
         print(f"not understood: {want}")
@@ -164,13 +180,14 @@ def tick(state, machine):
     unknown = look(state, wall, boot)
     def outlook():
         return decide(state, unknown, boot, clock(state, wall, boot), state.get("idle_minutes", machine.get("idle_minutes", 30)),
-                      state.get("expires", machine.get("expires", 0)))
+                      expiry(state, machine, boot))
 
     outcome, left = outlook()
     is_news = attention() != state.get("attention") or worker.certificate() != state.get("tls")
     if boot >= state["beat_at"] or outcome != "live" or is_news:
         # Before the end always: the answer may be "keep".
-        if not obey(heartbeat(state, boot, clock(state, wall, boot))):
+        if not obey(heartbeat(state, boot, clock(state, wall, boot)), state):
+            remember(state)
             return
         if signals.keep(types.SimpleNamespace(wall=wall)) is not None:
             state["seen"]["keep"] = boot
@@ -210,7 +227,7 @@ def beat():
         machine, boot = common.vm(), signals.boot_seconds()
         state = load_state(machine)
         if attention() != state.get("attention"):
-            obey(heartbeat(state, boot, clock(state, time.time(), boot)))
+            obey(heartbeat(state, boot, clock(state, time.time(), boot)), state)
             remember(state)
 
 

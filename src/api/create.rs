@@ -8,11 +8,12 @@ use serde::Serialize;
 use super::auth::Authorized;
 use super::vms::{key_of, mine};
 use super::wire::{AttemptBody, VmBody, json};
-use super::{Ctx, Problem, read_body};
+use super::{Ctx, Problem, ceilings, read_body};
 use crate::encoding::base32;
 use crate::http::{Body, Host, Random, Reply};
 use crate::keys::{Claims, Scope};
 use crate::labels::{self, LabelSet, Selector};
+use crate::life::Run;
 use crate::model::{Phase, Vm, VmState};
 use crate::name;
 use crate::providers::{Attempt, Catalogue, ErrorKind, Offer, Plan, Provider, Source};
@@ -83,8 +84,9 @@ struct Draft<'a> {
 /// 2. refuses user data over the provider's limit: 422;
 /// 3. looks for a VM that the same `Idempotency-Key` made: 200 with it, or 422 if the body was another;
 /// 4. resolves the size from live types: 400 for an unknown location, 503 where nothing can be ordered;
-/// 5. creates it, one place after the other: 201, or the provider's error with every attempt;
-/// 6. with a key, looks again: of two that were made at the same moment the older stays.
+/// 5. refuses what would pass a ceiling: 429 with the figures;
+/// 6. creates it, one place after the other: 201, or the provider's error with every attempt;
+/// 7. with a key, looks again: of two that were made at the same moment the older stays.
 pub(super) async fn create<H: Host>(
     ctx: &Ctx<'_, H>,
     who: &Authorized<'_>,
@@ -113,6 +115,10 @@ pub(super) async fn create<H: Host>(
     }
     let offers = choose(&catalogue?, &spec)?;
     // (5)
+    if let Some(offer) = offers.first() {
+        ceilings::check(ctx, who, offer.price).await?;
+    }
+    // (6)
     let key = spec.ssh_public_key.clone().unwrap_or_else(|| nobodys_key(ctx));
     let mut names = 1;
     let created = loop {
@@ -147,7 +153,7 @@ pub(super) async fn create<H: Host>(
         names += 1;
         draft.name = name::generate(spec.repo_url.name(), random(ctx.host));
     };
-    // (6)
+    // (7)
     if let Some(idempotency) = &idempotency {
         let known = made_by(ctx, provider, who, idempotency).await?;
         if let Some(older) = settle(ctx, provider, known).await?.filter(|it| it.id != created.vm.id) {
@@ -190,6 +196,7 @@ impl Draft<'_> {
         put(labels::ACTIVE, self.created_secs.to_string());
         put(labels::IDLE, spec.idle_minutes.to_string());
         put(labels::EXPIRES, self.expires_secs.to_string());
+        put(labels::RUN, Run { hours: Some(spec.max_hours), started_secs: None }.pack());
         put(labels::PRICE, labels::pack_price(offer.price));
         put(labels::PROFILE, spec.profile.as_str().to_owned());
         put(labels::UI, spec.web_ui.as_str().to_owned());
@@ -258,7 +265,7 @@ fn draft<'a, H: Host>(
     spec: &'a Spec,
     idempotency: Option<&'a Idempotency>,
 ) -> Draft<'a> {
-    let vm = base32(&random::<16, H>(ctx.host));
+    let vm = base32(&random::<16, _>(ctx.host));
     let config = &ctx.ready.config;
     let name = spec.name.clone().unwrap_or_else(|| {
         let suffix = idempotency.map_or_else(|| random(ctx.host), |it| it.suffix);

@@ -109,6 +109,13 @@ impl Problem {
         Self::invalid(vec![FieldProblem { field: field.to_owned(), detail: detail.into() }])
     }
 
+    /// A ceiling of whoever pays is reached. The field names are the configuration's.
+    pub(super) fn ceiling(errors: Vec<FieldProblem>) -> Self {
+        let detail: Vec<String> = errors.iter().map(|it| format!("{} {}", it.field, it.detail)).collect();
+        let detail = format!("{}. Delete a VM, or ask whoever runs this Worker.", detail.join("; "));
+        Self { errors, ..Self::new(429, "ceiling_reached", detail) }
+    }
+
     pub(super) fn vm_not_found() -> Self {
         Self::new(404, "vm_not_found", "There is no such VM of yours.")
     }
@@ -193,7 +200,7 @@ impl From<Error> for Problem {
             | ErrorKind::Unavailable
             | ErrorKind::Malformed => 502,
             ErrorKind::Conflict | ErrorKind::AlreadyExists | ErrorKind::Locked => 409,
-            ErrorKind::Capacity | ErrorKind::Quota | ErrorKind::RateLimited => 503,
+            ErrorKind::Capacity | ErrorKind::Quota | ErrorKind::RateLimited | ErrorKind::Spent => 503,
             ErrorKind::TimedOut => 504,
         };
         let problem =

@@ -12,6 +12,7 @@ use super::{Ctx, Problem, read_body};
 use crate::encoding::{base32, base64url};
 use crate::http::{Body, Host, Reply};
 use crate::labels::{self, Certificate, LabelChange, Reason, Selector, Signal, Timing, Verdict};
+use crate::life::Want;
 use crate::model::{Phase, ProviderName, Vm, expires_secs};
 use crate::providers::{Provider, RateBudget};
 use crate::reaper;
@@ -82,10 +83,10 @@ struct ReasonRequest {
 }
 
 #[derive(Serialize)]
-struct ProgressAnswer<'a> {
+struct ProgressAnswer {
     phase: &'static str,
     next_seconds: u32,
-    want: Option<&'a str>,
+    want: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -98,9 +99,9 @@ struct HeartbeatRequest {
 }
 
 #[derive(Serialize)]
-struct HeartbeatAnswer<'a> {
+struct HeartbeatAnswer {
     next_seconds: u32,
-    want: Option<&'a str>,
+    want: Option<String>,
     expires: u64,
     idle_minutes: u32,
 }
@@ -237,7 +238,12 @@ pub(super) async fn progress<H: Host>(
     if phase != vm.labels.phase {
         reaper::log_event(ctx.host, "phase", &vm, phase.as_str());
     }
-    let want = wanted(&vm);
+    let want = Want::of(&vm);
+    if reported == Phase::Stopping && matches!(want, Some(Want::Stop { .. })) {
+        // Its work is saved. If this fails, the cron does it.
+        let _ = super::lifecycle::switch_off(ctx, provider, &vm).await;
+    }
+    let want = want.map(Want::for_vm);
     Ok(json(200, &ProgressAnswer { phase: phase.as_str(), next_seconds: NEXT_WANTED_SECS, want }))
 }
 
@@ -286,12 +292,13 @@ pub(super) async fn heartbeat<H: Host>(
             return Err(gone());
         }
     }
-    let want = wanted(&vm);
+    let want = Want::of(&vm).filter(|it| !it.is_past(ctx.now_secs));
     let next_seconds = match want {
-        Some(_) => NEXT_WANTED_SECS,
-        None if rate_budget.is_some_and(|it| it < RATE_BUDGET_LOW) => NEXT_SPARING_SECS,
-        None => NEXT_SECS,
+        Some(Want::Stop { .. } | Want::Snapshot { .. }) => NEXT_WANTED_SECS,
+        _ if rate_budget.is_some_and(|it| it < RATE_BUDGET_LOW) => NEXT_SPARING_SECS,
+        _ => NEXT_SECS,
     };
+    let want = want.map(Want::for_vm);
     let idle_minutes = vm.labels.idle_minutes.unwrap_or(ctx.ready.config.defaults.idle_minutes);
     Ok(json(200, &HeartbeatAnswer { next_seconds, want, expires: expires_secs(&vm), idle_minutes }))
 }
@@ -340,10 +347,6 @@ async fn read<T: for<'de> Deserialize<'de>>(body: &mut impl Body) -> Result<T, P
 
 fn gone() -> Problem {
     Problem::new(404, "vm_not_found", "No server carries this VM's label.")
-}
-
-fn wanted<'a>(vm: &'a Vm<'_>) -> Option<&'a str> {
-    (!vm.labels.want.is_empty()).then_some(&vm.labels.want)
 }
 
 /// Whether a caller's address is the server's: its IPv4 address, or any of its IPv6 network, of which providers give a

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::auth::Authorized;
 use super::wire::{Cost, VmBody, json, money, reply, vm_origin};
 use super::{Ctx, Problem};
-use crate::http::{Host, Reply};
+use crate::http::{Host, Random as _, Reply};
 use crate::keys::{LINK_LIFE_SECS, SigningKey};
 use crate::labels::{EXPIRES, OWNER, Selector};
 use crate::model::{Currency, Vm, VmId, VmState};
@@ -251,7 +251,7 @@ fn parse_id<'a>(ready: &'a Ready, id: &str) -> Result<(&'a Provider, VmId), Prob
 
 /// A caller's VM; `None` where the provider has no server of that id. A server without our labels, of another
 /// deployment or of another owner does not exist for the caller.
-async fn find<'a, H: Host>(
+pub(super) async fn find<'a, H: Host>(
     ctx: &Ctx<'a, H>,
     who: &Authorized<'_>,
     id: &str,

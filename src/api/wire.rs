@@ -10,6 +10,7 @@ use crate::encoding::from_base32;
 use crate::http::Reply;
 use crate::json::{Writer, member};
 use crate::labels::{Certificate, Reason, Timing, Verdict};
+use crate::life::Want;
 use crate::model::{Phase, Size, Vm, VmState, expires_secs};
 use crate::providers::Attempt;
 
@@ -105,6 +106,7 @@ impl<'a> VmBody<'a> {
         let Self { ready, vm, now_secs } = *self;
         let labels = &vm.labels;
         let fresh = labels.seen_secs.is_some_and(|it| now_secs.saturating_sub(it) <= FRESH_SECS);
+        let want = Want::of(vm).filter(|it| !it.is_past(now_secs));
         let services_ready = labels.phase == Phase::Ready && fresh && vm.state == VmState::Running;
         let out = &mut Writer(out);
         out.raw("{\"id\":\"").part(vm.id.provider.as_str()).raw("-").part(&vm.id.native).raw("\"");
@@ -122,6 +124,7 @@ impl<'a> VmBody<'a> {
         member!(out, "phase").text(labels.phase.as_str());
         member!(out, "services_ready").raw(if services_ready { "true" } else { "false" });
         member!(out, "attention").text_or_null(given(&labels.attention));
+        member!(out, "want").text_or_null(want.map(Want::as_str));
         member!(out, "created_at").time(vm.created_secs);
         member!(out, "age_seconds").number(now_secs.saturating_sub(vm.created_secs));
         member!(out, "ipv4").text_or_null(vm.ipv4.as_deref());
@@ -305,7 +308,7 @@ mod tests {
             "id": "hetzner-4711", "name": "mayfly-r-\"abcd", "provider": "hetzner", "location": "fsn1",
             "server_type": "cx23", "size": "small", "profile": "coding", "web_ui": "ttyd",
             "repo_url": "https://github.com/o/r", "branch": "main", "owner": "ann", "state": "running",
-            "phase": "ready", "services_ready": true, "attention": "waiting",
+            "phase": "ready", "services_ready": true, "attention": "waiting", "want": null,
             "created_at": "2026-11-20T08:59:59Z", "age_seconds": 3601,
             "ipv4": "203.0.113.7", "ipv6": "2001:db8::/64",
             "cost": {"currency": "EUR", "per_hour": 0.010_472, "so_far": 0.020_944, "until_expiry": 0.031_416},

@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    ACTIVE, ATTENTION, DEPLOYMENT, EXPIRES, HOSTKEY, LabelSet, MANAGED_BY, PHASE, REASON, SEEN, TIMING, TLS,
-    VM, WANT, WHY,
+    ACTIVE, ATTENTION, DEPLOYMENT, EXPIRES, HOSTKEY, LabelSet, MANAGED_BY, MISSED, PHASE, REASON, RUN, SEEN,
+    TIMING, TLS, VM, WANT, WHY,
 };
 use crate::encoding::base32;
 
@@ -32,8 +32,8 @@ const PREFIX: &str = "mayfly-";
 const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
 
 /// Labels that change while a VM lives; the others are written once.
-const CHANGING: [&str; 11] =
-    [PHASE, SEEN, ACTIVE, EXPIRES, WANT, TIMING, REASON, WHY, ATTENTION, HOSTKEY, TLS];
+const CHANGING: [&str; 13] =
+    [PHASE, SEEN, ACTIVE, EXPIRES, WANT, TIMING, REASON, WHY, ATTENTION, HOSTKEY, TLS, RUN, MISSED];
 
 /// A part of a resource's labels that is written together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

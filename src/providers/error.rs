@@ -32,6 +32,8 @@ pub enum ErrorKind {
     TimedOut,
     /// The answer was not what the provider's documentation says; it may have acted.
     Malformed,
+    /// The provider was not asked: the calls that this run may make are used up.
+    Spent,
 }
 
 impl ErrorKind {
@@ -51,6 +53,7 @@ impl ErrorKind {
             Self::Unavailable => "provider_unavailable",
             Self::TimedOut => "provider_timed_out",
             Self::Malformed => "provider_malformed",
+            Self::Spent => "calls_used_up",
         }
     }
 

@@ -99,6 +99,9 @@ impl Error {
         match no_answer {
             NoAnswer::TimedOut => Self::new(provider, ErrorKind::TimedOut, "did not answer in time"),
             NoAnswer::Broken => Self::new(provider, ErrorKind::Unavailable, "could not be reached"),
+            NoAnswer::Spent => {
+                Self::new(provider, ErrorKind::Spent, "was not asked: this run's calls are used up")
+            }
         }
     }
 }

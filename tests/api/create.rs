@@ -43,7 +43,7 @@ fn a_repository_is_enough_and_the_answer_is_whole() {
             "id": "hetzner-4711", "name": generated_name(0), "provider": "hetzner", "location": "fsn1",
             "server_type": "cx23", "size": "medium", "profile": "coding", "web_ui": "cloudcli",
             "repo_url": REPO_URL, "branch": null, "owner": "default", "state": "creating", "phase": "booting",
-            "services_ready": false, "attention": null, "created_at": "2026-11-20T10:00:00Z", "age_seconds": 0,
+            "services_ready": false, "attention": null, "want": null, "created_at": "2026-11-20T10:00:00Z", "age_seconds": 0,
             "ipv4": "203.0.113.7", "ipv6": "2001:db8:47:11::/64",
             "cost": {"currency": "EUR", "per_hour": 0.011_424, "so_far": 0.011_424, "until_expiry": 0.137_088},
             "idle": {"limit_minutes": 30, "active_at": "2026-11-20T10:00:00Z",
@@ -246,7 +246,7 @@ fn what_was_asked_for_reaches_labels_and_file() {
     let want = json!({
         "mayfly-idle": "90", "mayfly-expires": (NOW_SECS + 3 * 3600).to_string(), "mayfly-price": "17136.EUR",
         "mayfly-ui": "ttyd", "mayfly-size": "large", "mayfly-repo": "0_hgit_agithub.com_cocto_sHello-World.git0",
-        "mayfly-branch": "0_hfeature_sa-b_uc0",
+        "mayfly-branch": "0_hfeature_sa-b_uc0", "mayfly-run": "3",
     });
     assert_eq!(creation["labels"], labels_of_created(&vm_id(), &want));
     let file = vm_file(&creation);

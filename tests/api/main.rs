@@ -11,7 +11,10 @@ mod create;
 mod create_failures;
 mod frame;
 mod idempotency;
+
 mod input;
+mod lifecycle;
+mod money;
 mod owners;
 mod providers;
 mod reaper;

@@ -8,7 +8,7 @@ use super::support::call::Call;
 use super::support::failure;
 use super::support::fixtures::{Server, only, value};
 use super::support::host::TestHost;
-use super::support::script::{Exchange, Script, delete, get};
+use super::support::script::{Exchange, Script, delete, get, post, put};
 use super::support::world::{NOW_SECS, Settings, app, list_of, list_of_all};
 
 fn servers(list: &[Server]) -> Exchange {
@@ -31,7 +31,20 @@ fn expired() -> Server {
     Server::ours().label("mayfly-expires", &NOW_SECS.to_string())
 }
 
+/// The last look of every run.
+fn no_snapshots() -> Exchange {
+    let target = format!(
+        "/images?type=snapshot&label_selector={}&sort=created:desc&page=1&per_page=50",
+        super::support::world::selector(&[])
+    );
+    get(target).gives(200, &json!({"images": [], "meta": {"pagination": {"next_page": null}}}))
+}
+
 fn demand(target: &str, script: Script) -> Value {
+    exactly(target, script.then(no_snapshots()))
+}
+
+fn exactly(target: &str, script: Script) -> Value {
     Call::post(target).token().send(&app(), &TestHost::new(script)).ok(200)
 }
 
@@ -252,7 +265,7 @@ fn a_list_that_cannot_be_had_is_a_failure_and_deletes_nothing() {
         let reason = failure.detail.trim_end_matches('.');
         let script = Script::new().in_order((0..failure.tries).map(|_| failure.of(get(list_of_all()))));
         assert_eq!(
-            reap(script),
+            exactly("/reap", script),
             report(json!([]), json!([item("list", "", "vms", reason)])),
             "{}",
             failure.what
@@ -270,7 +283,9 @@ fn one_run_deletes_no_more_than_a_workers_request_may() {
     let deletions =
         (1..=25).map(|id| delete(format!("/servers/{id}")).fixture(200, "delete_server.accepted"));
     let script = Script::new().then(servers(&many)).in_order(deletions);
-    assert_eq!(reap(script)["reaped"].as_array().map(Vec::len), Some(25));
+    let report = exactly("/reap", script);
+    assert_eq!(report["reaped"].as_array().map(Vec::len), Some(25));
+    assert_eq!(report["notes"], json!(["More than 25 are due; the next run goes on."]));
 }
 
 #[test]
@@ -278,15 +293,21 @@ fn the_cron_logs_what_it_did_and_nothing_when_there_was_nothing() {
     let script = Script::new()
         .then(servers(&[expired()]))
         .then(delete("/servers/4711").fixture(200, "delete_server.accepted"))
-        .then(no_addresses());
+        .then(no_addresses())
+        .then(no_snapshots());
     let host = TestHost::new(script);
     block_on(reaper::run(&app(), &host));
     assert_eq!(
         host.log_lines(),
-        [json!({"event": "reaper", "dry_run": false, "failed": [],
-                "reaped": [item("vm", "hetzner-4711", "mayfly-hello-world-abcd", "expired")]})]
+        [
+            json!({"event": "deleted", "vm": "mayfly-hello-world-abcd", "id": "hetzner-4711", "owner": "default",
+                "detail": "expired"}),
+            json!({"event": "reaper", "dry_run": false, "failed": [],
+                "reaped": [item("vm", "hetzner-4711", "mayfly-hello-world-abcd", "expired")]})
+        ]
     );
-    let host = TestHost::new(Script::new().then(servers(&[Server::ours()])).then(no_addresses()));
+    let quiet = Script::new().then(servers(&[Server::ours()])).then(no_addresses()).then(no_snapshots());
+    let host = TestHost::new(quiet);
     block_on(reaper::run(&app(), &host));
     assert!(host.log_lines().is_empty());
 }
@@ -296,4 +317,73 @@ fn a_worker_that_is_not_configured_has_nothing_to_reap_with() {
     let host = TestHost::silent();
     block_on(reaper::run(&Settings::nothing().app(), &host));
     assert_eq!(host.log_lines(), [json!({"event": "reaper", "detail": "the Worker is not configured"})]);
+}
+
+/// Running, and not heard of for four hours.
+fn silent(id: u64) -> Server {
+    let server = Server::ours().id(id).set("created", "2026-11-20T04:00:00Z");
+    server.label("mayfly-seen", &(NOW_SECS - 4 * 3600).to_string())
+}
+
+#[test]
+fn a_silent_vm_is_marked_first_and_deleted_when_it_stays_silent() {
+    let heard = [Server::ours().id(1), Server::ours().id(2)];
+    let missed = silent(5);
+    let marked = missed.clone().label("mayfly-missed", &NOW_SECS.to_string());
+    let script = Script::new()
+        .then(servers(&[heard[0].clone(), heard[1].clone(), missed.clone()]))
+        .then(get("/servers/5").gives(200, &missed.one()))
+        .then(put("/servers/5").json(marked.labels_with(&[])).gives(200, &marked.one()))
+        .then(no_addresses());
+    assert_eq!(reap(script), report(json!([]), json!([])));
+    let later = silent(5).label("mayfly-missed", &(NOW_SECS - 20 * 60).to_string());
+    let script = Script::new()
+        .then(servers(&[heard[0].clone(), heard[1].clone(), later]))
+        .then(delete("/servers/5").fixture(200, "delete_server.accepted"))
+        .then(no_addresses());
+    assert_eq!(reap(script)["reaped"][0]["reason"], "silent");
+}
+
+#[test]
+fn when_most_are_silent_together_the_path_is_broken_and_nobody_is_deleted() {
+    let missed = |id| silent(id).label("mayfly-missed", &(NOW_SECS - 3600).to_string());
+    let expired = expired().id(7);
+    let script = Script::new()
+        .then(servers(&[missed(4), missed(5), missed(6), expired]))
+        .then(delete("/servers/7").fixture(200, "delete_server.accepted"))
+        .then(no_addresses());
+    let report = reap(script);
+    assert_eq!(report["reaped"].as_array().map(Vec::len), Some(1), "the expiry holds all the same");
+    let note = report["notes"][0].as_str().expect("a note");
+    assert!(note.starts_with("3 of 4 running VMs are silent."), "{note}");
+}
+
+#[test]
+fn a_boot_that_never_ends_and_a_stop_that_is_late_are_ended() {
+    let hangs = Server::ours().id(5).label("mayfly-phase", "clone").set("created", "2026-11-20T06:59:59Z");
+    let late = Server::ours().id(6).label("mayfly-want", &format!("stop-{NOW_SECS}"));
+    let later = Server::ours().id(7).label("mayfly-want", &format!("stop-{}", NOW_SECS - 600));
+    let stopped = Server::ours().id(8).set("status", "off").label("mayfly-expires", &NOW_SECS.to_string());
+    let script = Script::new()
+        .then(servers(&[hangs, late, later, stopped]))
+        .then(delete("/servers/5").fixture(200, "delete_server.accepted"))
+        .then(post("/servers/6/actions/shutdown").nothing().fixture(201, "power.accepted"))
+        .then(post("/servers/7/actions/poweroff").nothing().fixture(201, "power.accepted"))
+        .then(delete("/servers/8").fixture(200, "delete_server.accepted"))
+        .then(no_addresses());
+    let report = reap(script);
+    assert_eq!(report["reaped"][0]["reason"], "its boot never came to an end");
+    assert_eq!(report["reaped"][1]["reason"], "stopped past its date");
+}
+
+#[test]
+fn a_run_makes_no_more_calls_than_the_plan_allows_and_says_so() {
+    let app = Settings::usual().with("SUBREQUESTS", "20").app();
+    let many: Vec<Server> = (1..=30).map(|id| expired().id(id)).collect();
+    let deletions =
+        (1..=19).map(|id| delete(format!("/servers/{id}")).fixture(200, "delete_server.accepted"));
+    let host = TestHost::new(Script::new().then(servers(&many)).in_order(deletions));
+    let report = Call::post("/reap").token().send(&app, &host).ok(200);
+    assert_eq!(report["reaped"].as_array().map(Vec::len), Some(19));
+    assert_eq!(report["notes"], json!(["The calls of this run are used up; the next run goes on."]));
 }

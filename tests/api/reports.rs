@@ -310,15 +310,26 @@ fn absurd_times_in_labels_do_no_harm() {
 
 #[test]
 fn what_is_wanted_is_passed_on_and_asked_about_soon() {
-    for want in ["stop", "snapshot", "keep-1795172400"] {
-        let server = ours().label("mayfly-want", want);
+    for (label, want, next) in [
+        ("stop-1795169400", "stop", 20),
+        ("snapshot-1795169400", "snapshot", 20),
+        ("keep-1795172400", "keep-1795172400", 300),
+    ] {
+        let server = ours().label("mayfly-want", label);
         let answer =
             beat(&json!({"active": 1_795_168_200, "verdict": {}}), Script::new().then(found(&server)));
-        assert_eq!(answer.ok(200), unwritten(20, json!(want)));
-        let server = at_phase("clone").label("mayfly-want", want);
+        assert_eq!(answer.ok(200), unwritten(next, json!(want)));
+        let server = at_phase("clone").label("mayfly-want", label);
         let answer = progress(&json!({"phase": "clone"}), written(&server, &[SEEN_NOW]));
         assert_eq!(answer.ok(200)["want"], want);
     }
+}
+
+#[test]
+fn a_keep_alive_that_is_over_is_told_nobody() {
+    let server = ours().label("mayfly-want", "keep-1795168800");
+    let answer = beat(&json!({"active": 1_795_168_200, "verdict": {}}), Script::new().then(found(&server)));
+    assert_eq!(answer.ok(200), unwritten(300, Value::Null));
 }
 
 #[test]
@@ -327,7 +338,7 @@ fn heartbeats_become_rare_when_the_rate_limit_runs_low() {
         let script = Script::new().then(found(&ours()).header("ratelimit-remaining", left));
         assert_eq!(beat(&json!({"active": 1_795_168_200}), script).ok(200)["next_seconds"], next, "{left}");
     }
-    let wanted = ours().label("mayfly-want", "stop");
+    let wanted = ours().label("mayfly-want", "stop-1795169400");
     let script = Script::new().then(found(&wanted).header("ratelimit-remaining", "0"));
     assert_eq!(beat(&json!({"active": 1_795_168_200}), script).ok(200)["next_seconds"], 20);
 }

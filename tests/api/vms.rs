@@ -28,7 +28,7 @@ fn shown() -> Value {
         "id": "hetzner-4711", "name": "mayfly-hello-world-abcd", "provider": "hetzner", "location": "fsn1",
         "server_type": "cx23", "size": "medium", "profile": "coding", "web_ui": "cloudcli",
         "repo_url": "https://github.com/octo/Hello-World", "branch": null, "owner": "default",
-        "state": "running", "phase": "ready", "services_ready": true, "attention": null,
+        "state": "running", "phase": "ready", "services_ready": true, "attention": null, "want": null,
         "created_at": "2026-11-20T09:00:00Z", "age_seconds": 3600,
         "ipv4": "203.0.113.7", "ipv6": "2001:db8:47:11::/64",
         "cost": {"currency": "EUR", "per_hour": 0.011_424, "so_far": 0.011_424, "until_expiry": 0.137_088},

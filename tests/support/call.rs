@@ -218,6 +218,7 @@ fn title(status: u16) -> &'static str {
         409 => "Conflict",
         413 => "Content Too Large",
         422 => "Unprocessable Content",
+        429 => "Too Many Requests",
         501 => "Not Implemented",
         502 => "Bad Gateway",
         503 => "Service Unavailable",

@@ -137,6 +137,7 @@ pub(crate) fn labels_of_created(vm: &str, name_of_body: &Value) -> Value {
         "mayfly-ui": "cloudcli",
         "mayfly-size": "medium",
         "mayfly-key": "k1",
+        "mayfly-run": "12",
         "mayfly-repo": "0github.com_socto_sHello-World0",
     });
     for (key, value) in name_of_body.as_object().into_iter().flatten() {

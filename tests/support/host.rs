@@ -75,9 +75,18 @@ impl TestHost {
         self.script.seen()
     }
 
-    /// The log lines, each of which must be a JSON object.
+    /// The log lines, each of which must be a JSON object; those of requests are in [`TestHost::request_lines`].
     pub(crate) fn log_lines(&self) -> Vec<serde_json::Value> {
-        self.lines.borrow().iter().map(|it| serde_json::from_str(it).expect("a JSON line")).collect()
+        self.lines().filter(|it| it["event"] != "request").collect()
+    }
+
+    /// What is logged of each request.
+    pub(crate) fn request_lines(&self) -> Vec<serde_json::Value> {
+        self.lines().filter(|it| it["event"] == "request").collect()
+    }
+
+    fn lines(&self) -> impl Iterator<Item = serde_json::Value> {
+        self.lines.borrow().clone().into_iter().map(|it| serde_json::from_str(&it).expect("a JSON line"))
     }
 
     /// The pauses between repeated requests, milliseconds.

@@ -51,6 +51,12 @@ impl DigitalOcean {
         self.get_request(&format!("/{path}?page={page}&per_page={PER_PAGE}"))
     }
 
+    /// A write that is refused whoever sends it, a tag without a name: with 403 if the token may only read.
+    pub async fn probe_writing<H: Http>(&self, host: &H) -> Result<Response, Error> {
+        let nothing = std::collections::BTreeMap::<&str, &str>::new();
+        self.send_once(host, self.json_request(Method::Post, "/tags", &nothing)).await
+    }
+
     /// The one firewall. Without outbound rules nothing would leave the droplet.
     pub fn create_firewall_request(&self, name: &str, tag: &str) -> Request {
         let everywhere = || Addresses { addresses: EVERYWHERE };

@@ -55,6 +55,12 @@ impl Hetzner {
         self.json_request(Method::Post, "/firewalls", &body)
     }
 
+    /// A write that is refused whoever sends it, a key without content: with 403 if the token may only read.
+    pub async fn probe_writing<H: Http>(&self, host: &H) -> Result<Response, Error> {
+        let nothing = std::collections::BTreeMap::<&str, &str>::new();
+        self.send_once(host, self.json_request(Method::Post, "/ssh_keys", &nothing)).await
+    }
+
     /// The key's name in the project. A key that the user registered under another name serves as well, and stays theirs.
     pub(super) async fn ensure_ssh_key<H: Http + Random>(
         &self,

@@ -16,6 +16,9 @@ pub(super) struct Group {
     pub is_new: bool,
 }
 
+/// The id of no server.
+const NO_UUID: &str = "00000000-0000-0000-0000-000000000000";
+
 impl Scaleway {
     /// Makes a security group: what no rule accepts is dropped on its way in.
     pub fn create_security_group_request(&self, zone: &str, name: &str, labels: &LabelSet) -> Request {
@@ -28,6 +31,14 @@ impl Scaleway {
             outbound_default_policy: "accept",
         };
         self.json_request(Method::Post, &instance(zone, "/security_groups"), &body)
+    }
+
+    /// A write to a server that there is not: refused with 403 if the key may only read.
+    pub async fn probe_writing<H: Http>(&self, host: &H) -> Result<Response, Error> {
+        let nothing = std::collections::BTreeMap::<&str, &str>::new();
+        let zone = self.zones.first().map_or("", String::as_str);
+        let path = instance(zone, &format!("/servers/{NO_UUID}"));
+        self.send_once(host, self.json_request(Method::Patch, &path, &nothing)).await
     }
 
     /// Replaces all rules of a security group.

@@ -103,6 +103,7 @@ function vmBody(server, config, nowSecs) {
     phase,
     services_ready: phase === 'ready' && seenSecs !== null && nowSecs - seenSecs <= FRESH_SECS && state === 'running',
     attention: labels['mayfly-attention'] || null,
+    want: want(labels['mayfly-want'], nowSecs),
     created_at: time(createdSecs),
     age_seconds: Math.max(0, nowSecs - createdSecs),
     ipv4,
@@ -133,6 +134,12 @@ function vmBody(server, config, nowSecs) {
     tls: certificate(labels['mayfly-tls']),
   };
   return { body, cost };
+}
+
+/** `stop-<seconds>`, `snapshot-<seconds>` or `keep-<seconds>`; the last only until its time. */
+function want(label, nowSecs) {
+  const [, word, secs] = /^(stop|snapshot|keep)-(\d+)$/.exec(label ?? '') ?? [];
+  return word === undefined || (word === 'keep' && Number(secs) <= nowSecs) ? null : word;
 }
 
 function originOf(config, name, ipv4) {

@@ -209,7 +209,10 @@ class Decision(Machine):
 
     def test_a_restarted_vm_counts_from_its_start(self):
         self.put("var/lib/mayfly/booted", "earlier")
-        self.assertEqual(self.idle.fresh({"created": WALL - 10**6}, WALL, BOOT)["seen"]["start"], 0)
+        fresh = self.idle.fresh({"created": WALL - 10**6}, WALL, BOOT)
+        self.assertEqual((fresh["seen"]["start"], fresh["restarted"]), (0, True))
+        self.put("var/lib/mayfly/booted", self.idle.boot_id())
+        self.assertFalse(self.idle.fresh({"created": WALL - 10**6}, WALL, BOOT)["restarted"], "only its state is lost")
 
     def test_the_workers_clock_wins_over_a_wall_clock_that_jumped(self):
         state = {"anchor": {"true": 1_000.0, "boot": BOOT - 60}}
@@ -387,12 +390,30 @@ class Ticks(Machine):
             self.idle.watch(pause)
         self.assertEqual([beat["attention"] for beat in self.beats()], ["waiting", "done", "waiting"])
 
-    def test_stop_is_obeyed_and_rubbish_is_not(self):
-        with mock.patch.object(self.idle.subprocess, "run") as run:
-            self.assertFalse(self.idle.obey("stop"))
-            run.assert_called_once_with(["systemctl", "poweroff"], check=False)
+    def test_a_vm_that_shall_stop_saves_its_work_once_says_so_each_time_and_does_not_end(self):
+        self.answer = {"next_seconds": 20, "want": "stop"}
+        state = self.state(31 * 60)
+        with mock.patch.object(self.end, "rescue", mock.Mock(return_value=None)) as rescue:
+            self.tick(state)
+            state["beat_at"] = 0
+            self.tick(state)
+        rescue.assert_called_once_with()
+        self.assertEqual([body["phase"] for _, path, _, body in self.calls if path == "/vm/progress"], ["stopping"] * 2)
+        self.assertEqual(self.ended, [])
+
+    def test_a_started_vm_does_not_end_by_the_expiry_of_its_first_life(self):
+        state = {**self.state(60), "restarted": True}
+        self.answer = {"next_seconds": 300, "want": None}
+        self.put("etc/mayfly/vm.json", json.dumps({**self.common.vm(), "expires": 1_000_000}))
+        with mock.patch.object(self.idle, "RESTART_GRACE_SECS", BOOT + 1):
+            self.tick(state)
+        self.assertEqual(self.ended, [])
+        self.tick(state)
+        self.assertEqual(self.ended, ["expired"])
+
+    def test_rubbish_is_not_obeyed(self):
         for rubbish in (None, "", "keep-", "keep-x", "rm -rf", 7, {"a": 1}):
-            self.assertTrue(self.idle.obey(rubbish), rubbish)
+            self.assertTrue(self.idle.obey(rubbish, {}), rubbish)
         self.assertFalse(os.path.exists(f"{self.root}/var/lib/mayfly/keep-until"))
 
 

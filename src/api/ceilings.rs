@@ -1,0 +1,90 @@
+//! The ceilings that whoever pays has set: how many VMs, and what they may cost together. Checked before a VM is created;
+//! what VMs cost is written on them. Two creations at the same moment may both pass; the next one sees both.
+
+use super::auth::Authorized;
+use super::wire::money;
+use super::{Ctx, Problem};
+use crate::http::Host;
+use crate::labels::Selector;
+use crate::model::{Price, VmState};
+use crate::providers::{Error, Provider, side_by_side};
+use crate::spec::FieldProblem;
+
+/// Hours of a month, as clouds count them.
+pub(super) const HOURS_PER_MONTH: u64 = 730;
+
+/// What is there already. VMs that are past their end and not gone yet count: they cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Sum {
+    vms: u64,
+    of_owner: u64,
+    micros_per_hour: u64,
+}
+
+/// Refuses with 429 and the figures when one more VM at this price would pass a ceiling. What cannot be counted is not
+/// assumed to be little: then the provider's error is the answer.
+pub(super) async fn check<H: Host>(
+    ctx: &Ctx<'_, H>,
+    who: &Authorized<'_>,
+    price: Price,
+) -> Result<(), Problem> {
+    let ceilings = &ctx.ready.config.ceilings;
+    if !ceilings.is_any() {
+        return Ok(());
+    }
+    let counted = side_by_side(ctx.ready.providers.iter().map(|it| count(ctx, it, who.owner()))).await;
+    let mut sum = Sum::default();
+    for part in counted {
+        let part = part.map_err(|error| {
+            Problem::from(error)
+                .and("Its VMs count towards a ceiling, so no VM is created while they cannot be counted.")
+        })?;
+        sum.vms += part.vms;
+        sum.of_owner += part.of_owner;
+        sum.micros_per_hour = sum.micros_per_hour.saturating_add(part.micros_per_hour);
+    }
+    let hourly = sum.micros_per_hour.saturating_add(price.micros_per_hour);
+    let currency = price.currency.as_str();
+    let mut passed = Vec::new();
+    let mut pass = |field: &str, detail: String| passed.push(FieldProblem { field: field.into(), detail });
+    if let Some(max) = ceilings.vms.filter(|it| sum.vms >= u64::from(*it)) {
+        pass("MAX_VMS", format!("is {max}, and there are {} VMs", sum.vms));
+    }
+    if let Some(max) = ceilings.vms_per_owner.filter(|it| sum.of_owner >= u64::from(*it)) {
+        pass("MAX_VMS_PER_OWNER", format!("is {max}, and you have {} VMs", sum.of_owner));
+    }
+    if let Some(max) = ceilings.micros_per_hour.filter(|it| hourly > *it) {
+        let detail = format!(
+            "is {:.4}; {:.4} is spent per hour, and this VM adds {:.4} {currency}",
+            money(max),
+            money(sum.micros_per_hour),
+            money(price.micros_per_hour)
+        );
+        pass("MAX_HOURLY_COST", detail);
+    }
+    let monthly = hourly.saturating_mul(HOURS_PER_MONTH);
+    if let Some(max) = ceilings.micros_per_month.filter(|it| monthly > *it) {
+        let detail = format!(
+            "is {:.2}; with this VM it would be {:.2} {currency} for {HOURS_PER_MONTH} hours",
+            money(max),
+            money(monthly)
+        );
+        pass("MAX_MONTHLY_COST", detail);
+    }
+    if passed.is_empty() { Ok(()) } else { Err(Problem::ceiling(passed)) }
+}
+
+async fn count<H: Host>(ctx: &Ctx<'_, H>, provider: &Provider, owner: &str) -> Result<Sum, Error> {
+    let deployment = &ctx.ready.config.deployment;
+    let mut sum = Sum::default();
+    let ours = Selector::deployment(deployment);
+    let listed = provider.for_each(ctx.host, &ours, |vm| {
+        if vm.labels.belongs_to(deployment) && vm.state != VmState::Deleting {
+            sum.vms += 1;
+            sum.of_owner += u64::from(vm.labels.owner == owner);
+            let price = vm.labels.price.map_or(0, |it| it.micros_per_hour);
+            sum.micros_per_hour = sum.micros_per_hour.saturating_add(price);
+        }
+    });
+    listed.await.map(|_| sum)
+}

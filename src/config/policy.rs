@@ -1,0 +1,69 @@
+//! The part of the configuration that is policy: ceilings, and where events go.
+
+use super::Reader;
+use crate::model::parse_micros;
+use crate::secret::Secret;
+
+/// The highest ceiling for a cost, whole units of its currency.
+const COST_MAX: u64 = 1_000_000;
+/// The highest ceiling for a number of VMs.
+const VMS_MAX: u32 = 10_000;
+
+/// Ceilings; `None` for no ceiling. Amounts are compared with the sum of the VMs' prices as they stand, whatever their
+/// currencies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ceilings {
+    /// `MAX_VMS`: VMs of the deployment.
+    pub vms: Option<u32>,
+    /// `MAX_VMS_PER_OWNER`.
+    pub vms_per_owner: Option<u32>,
+    /// `MAX_HOURLY_COST`, millionths per hour.
+    pub micros_per_hour: Option<u64>,
+    /// `MAX_MONTHLY_COST`, millionths per month of 730 hours.
+    pub micros_per_month: Option<u64>,
+}
+
+impl Ceilings {
+    /// Whether any is set.
+    pub fn is_any(&self) -> bool {
+        *self != Self::default()
+    }
+}
+
+impl<L: Fn(&str) -> Option<String>> Reader<L> {
+    pub(super) fn ceilings(&mut self) -> Ceilings {
+        Ceilings {
+            vms: self.count("MAX_VMS"),
+            vms_per_owner: self.count("MAX_VMS_PER_OWNER"),
+            micros_per_hour: self.cost("MAX_HOURLY_COST"),
+            micros_per_month: self.cost("MAX_MONTHLY_COST"),
+        }
+    }
+
+    fn count(&mut self, key: &'static str) -> Option<u32> {
+        self.get(key)?;
+        Some(self.number(key, 0, 0..=VMS_MAX))
+    }
+
+    fn cost(&mut self, key: &'static str) -> Option<u64> {
+        let text = self.get(key)?;
+        let micros = parse_micros(&text).filter(|it| *it <= COST_MAX * 1_000_000);
+        if micros.is_none() {
+            self.problem(key, format!("must be an amount such as 0.50, at most {COST_MAX}"));
+        }
+        micros
+    }
+
+    /// Its path or query may be what makes it secret, so both are allowed.
+    pub(super) fn webhook_url(&mut self) -> Option<Secret> {
+        let url = self.get("WEBHOOK_URL")?;
+        let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+        let fits = host.is_some_and(|it| !it.is_empty() && !it.starts_with(['/', '?', '#']))
+            && url.bytes().all(|it| it.is_ascii_graphic())
+            && !url.contains('#');
+        if !fits {
+            self.problem("WEBHOOK_URL", "must be a URL such as https://hooks.example.com/mayfly");
+        }
+        Some(Secret::new(url))
+    }
+}

@@ -1,0 +1,114 @@
+//! What a run of the reaper did, as people and logs see it.
+
+use serde::Serialize;
+
+use crate::model::Vm;
+use crate::providers::{Leftover, Provider, Snapshot};
+
+/// What a run did, or would do.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    /// Whether it only looked.
+    pub dry_run: bool,
+    /// What was deleted, or would be.
+    pub reaped: Vec<Item>,
+    /// What could not be deleted or looked at; the next run tries again.
+    pub failed: Vec<Item>,
+    /// What else whoever runs the Worker should know, in sentences.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// How many VMs of other owners were among them, where the report is for one owner.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of_others: Option<usize>,
+}
+
+impl Report {
+    /// The report as one owner may see it: other people's VMs are only counted.
+    #[must_use]
+    pub fn for_owner(mut self, owner: &str) -> Self {
+        let is_visible = |it: &Item| it.owner.as_deref().is_none_or(|it| it == owner);
+        let before = self.reaped.len() + self.failed.len();
+        self.reaped.retain(is_visible);
+        self.failed.retain(is_visible);
+        self.of_others = Some(before - self.reaped.len() - self.failed.len());
+        self
+    }
+
+    /// Whether there is anything to tell.
+    pub fn is_empty(&self) -> bool {
+        self.reaped.is_empty() && self.failed.is_empty() && self.notes.is_empty()
+    }
+
+    /// How much was tried.
+    pub(super) fn tried(&self) -> usize {
+        self.reaped.len() + self.failed.len()
+    }
+}
+
+/// One resource in a report.
+#[derive(Debug, Serialize)]
+pub struct Item {
+    /// Whose it is.
+    pub provider: &'static str,
+    /// `vm`, `snapshot`, or a leftover's kind; `list` where not even the list could be had.
+    pub kind: &'static str,
+    /// Our id for VMs, the provider's for others.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Why it goes, or why it could not.
+    pub reason: String,
+    /// Whose VM it is; what VMs share belongs to nobody.
+    #[serde(skip)]
+    pub owner: Option<String>,
+}
+
+impl Item {
+    /// A VM.
+    pub(super) fn vm(vm: &Vm<'_>, reason: String) -> Self {
+        Self {
+            provider: vm.id.provider.as_str(),
+            kind: "vm",
+            id: vm.id.to_string(),
+            name: vm.name.to_string(),
+            reason,
+            owner: Some(vm.labels.owner.to_string()),
+        }
+    }
+
+    /// Something that no VM uses.
+    pub(super) fn leftover(provider: &Provider, it: &Leftover, reason: String) -> Self {
+        Self {
+            provider: provider.name().as_str(),
+            kind: it.kind,
+            id: it.native.clone(),
+            name: it.name.clone(),
+            reason,
+            owner: None,
+        }
+    }
+
+    /// A stored disk.
+    pub(super) fn snapshot(provider: &Provider, it: &Snapshot, reason: String) -> Self {
+        Self {
+            provider: provider.name().as_str(),
+            kind: "snapshot",
+            id: it.native.clone(),
+            name: it.description.clone(),
+            reason,
+            owner: it.labels.get(crate::labels::OWNER).cloned(),
+        }
+    }
+
+    /// A list that could not be had.
+    pub(super) fn list(provider: &Provider, what: &str, reason: String) -> Self {
+        Self {
+            provider: provider.name().as_str(),
+            kind: "list",
+            id: String::new(),
+            name: what.to_owned(),
+            reason,
+            owner: None,
+        }
+    }
+}
