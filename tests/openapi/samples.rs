@@ -31,7 +31,10 @@ impl Recorder {
     }
 
     fn keep(&mut self, name: &str, method: &str, target: &str, reply: &Reply) {
-        let mut body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+        let mut body: Value = match String::from_utf8_lossy(&reply.body) {
+            text if text.is_empty() => Value::Null,
+            text => serde_json::from_str(&text).unwrap_or_else(|_| text.into()),
+        };
         // What depends on the scripts of cloud-init/ is cut: it changes with every one of them.
         if let Some(user_data) = body["user_data"].as_str() {
             let first = user_data.lines().next().unwrap_or_default().to_owned();
@@ -111,6 +114,15 @@ fn life(it: &mut Recorder) {
     it.ask("list", "GET", "/vms", "");
     it.ask("open", "POST", "/vms/hetzner-4711/open", "");
     it.ask("log", "GET", "/vms/hetzner-4711/log?source=boot", "");
+    it.ask("extend", "POST", "/vms/hetzner-4711/extend", r#"{"minutes":60}"#);
+    it.ask("extend_too_far", "POST", "/vms/hetzner-4711/extend", r#"{"minutes":10080}"#);
+    it.ask("start_running", "POST", "/vms/hetzner-4711/start", "");
+    it.ask("stop", "POST", "/vms/hetzner-4711/stop", "");
+    it.world.servers.borrow_mut()[0]["status"] = "off".into();
+    it.ask("start", "POST", "/vms/hetzner-4711/start", "");
+    it.world.servers.borrow_mut()[0]["status"] = "running".into();
+    it.ask("metrics", "GET", "/metrics", "");
+    it.ask("health_providers", "GET", "/health/providers", "");
     let name_taken = r#"{"error":{"code":"uniqueness_error","message":"server name is already used"}}"#;
     it.fault("POST /servers", Ok((409, name_taken)));
     it.ask(
@@ -125,6 +137,7 @@ fn life(it: &mut Recorder) {
     it.ask("open_without_address", "POST", "/vms/hetzner-4711/open", "");
     it.pass(12 * 3600);
     it.ask("reap_dry_run", "POST", "/reap?dry_run=1", "");
+    it.ask("orphans", "GET", "/orphans", "");
     it.ask("delete", "DELETE", "/vms/hetzner-4711", "");
     it.ask("delete_again", "DELETE", "/vms/hetzner-4711", "");
     it.ask("get_gone", "GET", "/vms/hetzner-4711", "");
@@ -132,6 +145,10 @@ fn life(it: &mut Recorder) {
     it.report("vm_delete_gone", "DELETE", "/vm", "");
     it.ask("create_second", "POST", "/vms", REPO);
     it.report("vm_delete", "DELETE", "/vm", "");
+    it.ask("create_third", "POST", "/vms", REPO);
+    it.ask("delete_all", "DELETE", "/vms?confirm=all", "");
+    it.ask("delete_all_unconfirmed", "DELETE", "/vms", "");
+    it.ask("delete_orphans", "DELETE", "/orphans", "");
     it.report("vm_progress_gone", "POST", "/vm/progress", r#"{"phase":"docker"}"#);
 }
 
@@ -186,6 +203,12 @@ fn troubles(it: &mut Recorder) {
     it.fault("GET /", Ok((429, error("rate_limit_exceeded").leak())));
     it.ask("options_provider_rate_limited", "GET", "/options", "");
     it.world.faults.borrow_mut().clear();
+    let full = app_with(|key| (key == "MAX_VMS").then(|| "0".to_owned()));
+    let token = format!("Bearer {TOKEN}");
+    let headers = [("cf-ray", RAY), ("authorization", token.as_str())];
+    let ask = Call { method: "POST", target: "/vms", headers: &headers, body: REPO.as_bytes() };
+    let reply = call(&full, &it.world, ask);
+    it.keep("create_ceiling_reached", "POST", "/vms", &reply);
     let broken = app_with(|key| (key == "API_TOKEN").then(|| "short".to_owned()));
     let ask = Call { method: "GET", target: "/healthz", headers: &[("cf-ray", RAY)], body: b"" };
     let reply = call(&broken, &it.world, ask);
