@@ -67,6 +67,7 @@ struct Part {
     count: usize,
     cost: Cost,
     currency: Option<Currency>,
+    is_mixed: bool,
 }
 
 impl Part {
@@ -81,13 +82,15 @@ impl Part {
         }
     }
 
-    /// Amounts of different currencies are not added up: the first one counts.
+    /// Amounts of different currencies cannot be added up.
     fn add(&mut self, cost: Cost, currency: Currency) {
         if *self.currency.get_or_insert(currency) == currency {
             // Prices are labels, which anybody with access to the account can write.
             self.cost.per_hour = self.cost.per_hour.saturating_add(cost.per_hour);
             self.cost.so_far = self.cost.so_far.saturating_add(cost.so_far);
             self.cost.until_expiry = self.cost.until_expiry.saturating_add(cost.until_expiry);
+        } else {
+            self.is_mixed = true;
         }
     }
 }
@@ -112,7 +115,12 @@ pub(super) async fn list<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>) -> Res
         if let Some(currency) = part.currency {
             sum.add(part.cost, currency);
         }
+        sum.is_mixed |= part.is_mixed;
         errors.extend(error.iter().map(ProviderError::from));
+    }
+    if sum.is_mixed {
+        // Each VM says what it costs in its own currency; one sum of them there is not.
+        (sum.cost, sum.currency) = (Cost::default(), None);
     }
     let totals = Totals {
         count: sum.count,

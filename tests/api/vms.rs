@@ -71,6 +71,18 @@ fn the_list_holds_ours_with_totals() {
 }
 
 #[test]
+fn amounts_of_different_currencies_are_not_added_up() {
+    let dollars = Server::ours().id(4712).label("mayfly-price", "20000.USD");
+    let host = TestHost::new(Script::new().then(listing().gives(200, &only(&[Server::ours(), dollars]))));
+    let body = Call::get("/vms").token().send(&app(), &host).ok(200);
+    assert_eq!(body["vms"][1]["cost"]["currency"], "USD");
+    assert_eq!(
+        body["totals"],
+        json!({"count": 2, "currency": null, "price_per_hour": 0.0, "cost_so_far": 0.0, "cost_until_expiry": 0.0})
+    );
+}
+
+#[test]
 fn an_account_without_vms_is_an_empty_list() {
     let host = TestHost::new(Script::new().then(listing().fixture(200, "list_servers.empty")));
     assert_eq!(

@@ -38,6 +38,9 @@ export async function listVms(c) {
     }
   }
   totals.count = vms.length;
+  // Amounts of different currencies cannot be added up.
+  if (totals.isMixed) Object.assign(totals, { currency: null, price_per_hour: 0, cost_so_far: 0, cost_until_expiry: 0 });
+  delete totals.isMixed;
   totals.price_per_hour /= 1e6;
   totals.cost_so_far /= 1e6;
   totals.cost_until_expiry /= 1e6;
@@ -55,7 +58,11 @@ function isOurs(labels, { deployment }, owner) {
 
 /** Amounts of different currencies are not added up: the first one counts. */
 function add(totals, cost) {
-  if (cost === null || (totals.currency ??= cost.currency) !== cost.currency) return;
+  if (cost === null) return;
+  if ((totals.currency ??= cost.currency) !== cost.currency) {
+    totals.isMixed = true;
+    return;
+  }
   totals.price_per_hour += cost.perHour;
   totals.cost_so_far += cost.soFar;
   totals.cost_until_expiry += cost.untilExpiry;
