@@ -57,6 +57,10 @@ export function createApi(baseUrl, token = '') {
     create: (body, key) => call('POST', '/vms', { body, headers: { 'idempotency-key': key } }),
     remove: (id) => call('DELETE', `/vms/${encodeURIComponent(id)}`),
     open: (id) => call('POST', `/vms/${encodeURIComponent(id)}/open`),
+    stop: (id) => call('POST', `/vms/${encodeURIComponent(id)}/stop`),
+    start: (id) => call('POST', `/vms/${encodeURIComponent(id)}/start`),
+    /** @param {number} minutes */
+    extend: (id, minutes) => call('POST', `/vms/${encodeURIComponent(id)}/extend`, { body: JSON.stringify({ minutes }) }),
   };
 }
 

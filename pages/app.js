@@ -17,6 +17,9 @@ const TICK_MS = 1000;
 const OPTIONS_FRESH_MS = 10 * 60_000;
 /** Providers' lists lag behind what they have just been told. */
 const AFTERGLOW_MS = 60_000;
+/** How long a row shows what an action said, and what its button adds. */
+const NEWS_MS = 20_000;
+const EXTEND_MINUTES = 60;
 const SIMULATION = 'This is a simulation: no server is rented and nothing costs money.';
 
 const byId = (id) => document.getElementById(id);
@@ -36,7 +39,7 @@ let currentView = '';
 function emptyState() {
   return {
     vms: [], totals: null, errors: [], problem: null, failures: 0, loaded: false, updatedAt: null, offset: 0, asking: false,
-    pending: new Map(), rowErrors: new Map(), blocked: new Map(), since: new Map(),
+    pending: new Map(), rowErrors: new Map(), rowNews: new Map(), blocked: new Map(), since: new Map(),
     /** id → until when it stays hidden */
     gone: new Map(),
     /** id → a VM just created that the provider's list may not show yet */
@@ -58,6 +61,9 @@ const signIn = mountSignIn(views['sign-in'], {
 const list = mountVmList(views.list, {
   open: openVm,
   remove: removeVm,
+  stop: (vm) => act(vm, 'stopping', 'Not stopped', api.stop),
+  start: (vm) => act(vm, 'starting', 'Not started', api.start),
+  extend: (vm) => act(vm, 'extending', 'Not extended', (id) => api.extend(id, EXTEND_MINUTES)),
   retry: () => poll(),
   startFrom(repo) {
     window.location.hash = repo ? `new?repo=${encodeURIComponent(repo)}` : 'new';
@@ -278,6 +284,32 @@ async function removeVm(vm) {
     poll();
   } else if (answer.problem.status === 401) rejected();
   else failAction(vm, `Not deleted: ${reasonOf(answer.problem)}`);
+}
+
+/**
+ * Stops, starts or extends: the row says at once that it was asked for, then what the API makes of it.
+ * @param {import('./logic.js').Vm} vm @param {'stopping'|'starting'|'extending'} doing @param {string} failed
+ * @param {(id: string) => Promise<import('./api.js').Answer>} call
+ */
+async function act(vm, doing, failed, call) {
+  if (state.pending.has(vm.id)) return;
+  const asked = session;
+  state.pending.set(vm.id, doing);
+  state.rowErrors.delete(vm.id);
+  state.rowNews.delete(vm.id);
+  draw();
+  const answer = await call(vm.id);
+  if (asked !== session) return;
+  state.pending.delete(vm.id);
+  if (answer.ok) {
+    state.vms = state.vms.map((one) => (one.id === vm.id ? answer.data.vm : one));
+    state.rowNews.set(vm.id, plain(answer.data.detail));
+    setTimeout(() => state.rowNews.delete(vm.id), NEWS_MS);
+    announce(`${plain(vm.name)}: ${plain(answer.data.detail)}`);
+    draw();
+    poll();
+  } else if (answer.problem.status === 401) rejected();
+  else failAction(vm, `${failed}: ${reasonOf(answer.problem)}`);
 }
 
 /**

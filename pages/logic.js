@@ -119,10 +119,20 @@ export function stateOf(vm) {
       return { label: 'State unknown', tone: 'warn' };
   }
   if (vm.phase === 'failed') return { label: 'Failed', tone: 'bad' };
-  if (vm.phase === 'stopping') return { label: 'Stopping', tone: 'quiet' };
+  if (vm.phase === 'stopping' || vm.want === 'stop') return { label: 'Stopping', tone: 'quiet' };
   if (isBooting(vm)) return { label: 'Starting', tone: 'busy' };
   if (vm.phase !== 'ready') return { label: phaseTitle(vm.phase), tone: 'warn' };
   return vm.services_ready ? { label: 'Ready', tone: 'good' } : { label: 'Not reporting', tone: 'warn' };
+}
+
+/**
+ * What makes sense now. The API has the last word. @param {Vm} vm
+ * @returns {{start: boolean, stop: boolean, extend: boolean}}
+ */
+export function actionsOf(vm) {
+  const asked = vm.want === 'stop' || vm.want === 'snapshot';
+  const runs = vm.state === 'running' && vm.phase !== 'stopping';
+  return { start: vm.state === 'stopped', stop: runs && !asked, extend: (runs || vm.state === 'creating') && !asked };
 }
 
 /**

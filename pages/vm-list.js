@@ -11,7 +11,7 @@ import { createRow, updateRow } from './vm-row.js';
 /**
  * @typedef {{vms: import('./logic.js').Vm[], totals: import('./logic.js').Totals|null, errors: import('./logic.js').ProviderError[],
  *   trouble: {title: string, detail: string, retryInSeconds: number|null}|null, loaded: boolean, now: number, updatedAt: number|null,
- *   asking: boolean, pending: Map<string, 'deleting'|'opening'>, rowErrors: Map<string, string>, blocked: Map<string, string>,
+ *   asking: boolean, pending: Map<string, 'deleting'|'opening'|'stopping'|'starting'|'extending'>, rowErrors: Map<string, string>, rowNews: Map<string, string>, blocked: Map<string, string>,
  *   since: Map<string, {phase: string, at: number|null}>, titles: Map<string, string>, owner: string}} ListState
  */
 
@@ -66,6 +66,7 @@ function updateRows(el, state, actions) {
       usual,
       pending: state.pending.get(vm.id) ?? null,
       error: state.rowErrors.get(vm.id) ?? null,
+      news: state.rowNews.get(vm.id) ?? null,
       blockedUrl: state.blocked.has(vm.id),
       provider: providerTitle(state.titles, vm.provider),
       ownerShown: several,

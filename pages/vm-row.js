@@ -6,15 +6,15 @@
 import { clone, copyWithFeedback, parts, reconcile, setAttribute, setLink, setText, show } from './dom.js';
 import { clockTime, duration, instant, plain, safeUrl } from './format.js';
 import {
-  bootProgress, bootText, bootTime, costText, expiryText, failure, idleText, isBooting, phaseTitle, stateOf, stepShare, stepTime, timeline,
+  actionsOf, bootProgress, bootText, bootTime, costText, expiryText, failure, idleText, isBooting, phaseTitle, stateOf, stepShare, stepTime, timeline,
   verdictLines, verdictSummary,
 } from './logic.js';
 
 /**
  * @typedef {import('./logic.js').Vm} Vm
- * @typedef {{vm: Vm, now: number, since: number|null, usual: Record<string, number>, pending: 'deleting'|'opening'|null,
- *   error: string|null, blockedUrl: boolean, provider: string, ownerShown: boolean}} RowModel
- * @typedef {{open: (vm: Vm) => void, remove: (vm: Vm) => void}} RowActions
+ * @typedef {{vm: Vm, now: number, since: number|null, usual: Record<string, number>,
+ *   pending: 'deleting'|'opening'|'stopping'|'starting'|'extending'|null, error: string|null, news: string|null, blockedUrl: boolean, provider: string, ownerShown: boolean}} RowModel
+ * @typedef {Record<'open'|'remove'|'stop'|'start'|'extend', (vm: Vm) => void>} RowActions
  */
 
 let rows = 0;
@@ -26,12 +26,11 @@ export function createRow(actions) {
   rows += 1;
   el.name.id = `vm-${rows}`;
   row.setAttribute('aria-labelledby', el.name.id);
-  for (const action of [el.open, el.status, el.terminal, el.ssh, el.why.firstElementChild, el.details.firstElementChild]) {
+  for (const action of [el.open, el.status, el.terminal, el.start, el.ssh, el.extend, el.stop, el.why.firstElementChild, el.details.firstElementChild]) {
     action.setAttribute('aria-describedby', el.name.id);
   }
   row.rowParts = el;
-  el.open.addEventListener('click', () => actions.open(row.vm));
-  el.remove.addEventListener('click', () => actions.remove(row.vm));
+  for (const name of ['open', 'remove', 'stop', 'start', 'extend']) el[name].addEventListener('click', () => actions[name](row.vm));
   el.details.addEventListener('toggle', () => updateDetails(el.detailList, row.vm, row.now));
   el.ssh.addEventListener('click', () => copyWithFeedback(el.sshText, row.vm.ssh.command, 'SSH command'));
   return row;
@@ -67,7 +66,8 @@ export function updateRow(row, model) {
 
 /** @param {RowModel} model */
 function updateTitle(el, { vm, pending }) {
-  const state = pending === 'deleting' ? { label: 'Deleting', tone: 'quiet' } : stateOf(vm);
+  const doing = { deleting: 'Deleting', stopping: 'Stopping', starting: 'Starting' }[pending ?? ''];
+  const state = doing ? { label: doing, tone: 'quiet' } : stateOf(vm);
   setText(el.nameText, plain(vm.name));
   setText(el.stateText, state.label);
   setAttribute(el.state, 'data-tone', state.tone);
@@ -96,12 +96,19 @@ function updateActions(el, { vm, pending, blockedUrl }) {
   setLink(el.status, status);
   show(el.ssh, Boolean(vm.ssh?.command) && vm.state === 'running' && pending !== 'deleting');
   show(el.remove, pending !== 'deleting' && vm.state !== 'deleting');
+  const free = pending === null && !vm.stale;
+  const can = actionsOf(vm);
+  show(el.start, free && can.start);
+  show(el.stop, free && can.stop);
+  show(el.extend, free && can.extend);
   setAttribute(el.remove, 'aria-label', `Delete ${plain(vm.name)}`);
   setAttribute(el.remove, 'title', 'Delete');
 }
 
 /** @param {RowModel} model */
-function updateTrouble(el, { vm, error, pending, provider }) {
+function updateTrouble(el, { vm, error, news, pending, provider }) {
+  show(el.news, Boolean(news));
+  setText(el.newsText, news ?? '');
   show(el.error, Boolean(error));
   setText(el.errorText, error ?? '');
   const trouble = pending === 'deleting' ? null : failure(vm);

@@ -76,6 +76,29 @@ story('it asks only while somebody looks, and at once when they look again', {},
   assert.equal(asked(stub, 'GET', '/vms'), before + 1);
 });
 
+story('stop, start and one hour more answer in the row at once, and say when they fail', withErrors, async ({ stub, page }) => {
+  await page.clock.install();
+  stub.vms = [someVm()];
+  await signIn(page, stub.url, stub.token);
+  const one = row(page, 'mayfly-atlas-k3f9');
+  await one.getByRole('button', { name: '+1 h' }).click();
+  await one.getByText('It ends later.').waitFor();
+  stub.answers.set(`POST /vms/${stub.vms[0].id}/stop`, () => problem(409, 'changed_meanwhile', 'Something else changes this VM.'));
+  await one.getByRole('button', { name: 'Stop' }).click();
+  await one.getByText('Not stopped: Something else changes this VM.').waitFor();
+  stub.answers.clear();
+  await one.getByRole('button', { name: 'Stop' }).click();
+  await one.getByText('The VM saves its work first.').waitFor();
+  await one.getByText('Stopping', { exact: true }).waitFor();
+  assert.equal(await one.getByRole('button', { name: 'Stop' }).isVisible(), false);
+  Object.assign(stub.vms[0], { state: 'stopped', services_ready: false });
+  await nextPoll(page);
+  await one.getByText('Stopped', { exact: true }).waitFor();
+  await one.getByRole('button', { name: 'Start' }).click();
+  await one.getByText('The VM starts, for 12 hours at the most.').waitFor();
+  assert.deepEqual(stub.seen.filter((it) => it.path.endsWith('/extend')).map((it) => it.body), [{ minutes: 60 }]);
+});
+
 story('hostile names are text', {}, async ({ stub, page }) => {
   const hostile = '<img src=x onerror=alert(1)>';
   stub.vms = [someVm({

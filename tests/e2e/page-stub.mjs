@@ -109,6 +109,14 @@ export async function startStub({ allowOrigin = null, port = 0 } = {}) {
     }
     if (!vm) return problem(404, 'not_found', 'There is no such workspace.');
     if (seen.method === 'POST' && action === 'open') return { status: 200, body: { url: stub.openUrl ?? `${stub.url}/door#one-time-token`, expires_in_seconds: 60 } };
+    const acted = (status, change, detail) => {
+      Object.assign(vm, change);
+      return { status, body: { vm, detail } };
+    };
+    const later = (minutes) => new Date(Date.parse(vm.expires_at) + minutes * 60_000).toISOString();
+    if (action === 'stop') return acted(202, { want: 'stop' }, 'The VM saves its work first.');
+    if (action === 'start') return acted(202, { state: 'running', phase: 'booting', want: null }, 'The VM starts, for 12 hours at the most.');
+    if (action === 'extend') return acted(200, { expires_at: later(seen.body.minutes), want: 'keep' }, 'It ends later.');
     return problem(404, 'not_found', 'No such route.');
   };
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
-  apiAddress, attemptLines, bootProgress, bootTime, clockOffset, costText, deleteLosses, expiryText, failure, idleText, isBooting, mergeVms,
+  actionsOf, apiAddress, attemptLines, bootProgress, bootTime, clockOffset, costText, deleteLosses, expiryText, failure, idleText, isBooting, mergeVms,
   newsBetween, pageTitle, parseHash, pollDelay, providerTitle, stateOf, stepShare, stepTime, timeline, totalsText, troubleText, usualSeconds,
   verdictLines, verdictSummary,
 } from '../../pages/logic.js';
@@ -233,4 +233,16 @@ test('the API’s address: empty is this origin, http only on this machine, neve
 test('attempts are told in words, titles fall back to names', () => {
   assert.deepEqual(attemptLines([{ server_type: 'cx23', location: 'fsn1', outcome: 'capacity' }]), ['cx23 in fsn1: no room']);
   assert.deepEqual([providerTitle(new Map([['hetzner', 'Hetzner Cloud']]), 'hetzner'), providerTitle(new Map(), 'scaleway')], ['Hetzner Cloud', 'Scaleway']);
+});
+
+test('what may be done follows from state and wishes', () => {
+  const can = (changes) => Object.entries(actionsOf(vm({ state: 'running', phase: 'ready', want: null, ...changes }))).filter(([, may]) => may).map(([name]) => name).join(' ');
+  assert.equal(can({}), 'stop extend');
+  assert.equal(can({ want: 'keep' }), 'stop extend');
+  assert.equal(can({ want: 'stop' }), '');
+  assert.equal(can({ phase: 'stopping' }), '');
+  assert.equal(can({ state: 'stopped', want: 'stop' }), 'start');
+  assert.equal(can({ state: 'creating', phase: 'booting' }), 'extend');
+  assert.equal(can({ state: 'deleting' }), '');
+  assert.equal(stateOf(vm({ state: 'running', phase: 'ready', want: 'stop' })).label, 'Stopping');
 });
