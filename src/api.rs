@@ -10,6 +10,7 @@ mod lifecycle;
 mod options;
 mod problem;
 mod route;
+mod snapshots;
 mod vm_side;
 mod vms;
 mod wire;
@@ -19,6 +20,7 @@ use std::pin::Pin;
 
 pub use problem::Problem;
 pub use route::{Access, ROUTES, Route, Row};
+pub(crate) use snapshots::go_on;
 
 use crate::http::{Body, BodyError, Counted, Head, Host, Log, Reply};
 use crate::{App, Ready};
@@ -124,6 +126,9 @@ async fn answer<H: Host>(ctx: &Ctx<'_, H>, body: &mut impl Body) -> Result<Reply
                 Route::StartVm => Box::pin(lifecycle::start(ctx, &who, id)),
                 Route::StopVm => Box::pin(lifecycle::stop(ctx, &who, id)),
                 Route::ExtendVm => Box::pin(lifecycle::extend(ctx, &who, id, body)),
+                Route::SnapshotVm => Box::pin(snapshots::take(ctx, &who, id, body)),
+                Route::ListSnapshots => Box::pin(snapshots::list(ctx, &who)),
+                Route::DeleteSnapshot => Box::pin(snapshots::delete(ctx, &who, id)),
                 Route::OpenVm => Box::pin(vms::open(ctx, &who, id)),
                 Route::VmLog => Box::pin(vms::log(ctx, &who, id)),
                 Route::DeleteAllVms => Box::pin(cleanup::everything(ctx, &who)),

@@ -142,6 +142,8 @@ pub struct Config {
     pub ceilings: Ceilings,
     /// `WEBHOOK_URL`: where events go; often a secret itself.
     pub webhook_url: Option<Secret>,
+    /// `SNAPSHOT_DAYS`: how long snapshots are kept, days; `None` for ever.
+    pub snapshot_days: Option<u32>,
     /// `SUBREQUESTS`: calls that one run of the cron may make.
     pub subrequests: u32,
     /// `DOMAIN`: VMs are `<name>.<DOMAIN>` where the user's DNS says so.
@@ -169,6 +171,7 @@ impl Config {
             defaults: it.defaults(),
             ceilings: it.ceilings(),
             webhook_url: it.webhook_url(),
+            snapshot_days: Some(it.number("SNAPSHOT_DAYS", 30, 0..=3650)).filter(|it| *it > 0),
             subrequests: it.number("SUBREQUESTS", 50, SUBREQUESTS),
             domain: it.domain(),
             vm_origin: it.url("VM_ORIGIN"),

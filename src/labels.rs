@@ -71,6 +71,12 @@ pub const UI: &str = "mayfly-ui";
 pub const SIZE: &str = "mayfly-size";
 /// Hours that a run may last, and when the present one began if it is not the first, packed.
 pub const RUN: &str = "mayfly-run";
+/// Description of the snapshot that it was asked for, packed; its further pieces likewise.
+pub const NOTE: &str = "mayfly-note";
+/// On a snapshot: when it was asked for; whether the VM had prepared its disk.
+pub const ASKED: &str = "mayfly-asked";
+/// `yes` or `no`.
+pub const CLEAN: &str = "mayfly-clean";
 /// When the reaper first missed it, Unix seconds.
 pub const MISSED: &str = "mayfly-missed";
 /// Id of the signing key from which the VM's password and link key derive.
@@ -171,6 +177,7 @@ pub struct VmLabels<'a> {
     pub key_id: Cow<'a, str>,
     pub run: Cow<'a, str>,
     pub missed_secs: Option<u64>,
+    pub note: Pieces<'a>,
 }
 
 /// A text packed over several labels, in whatever order the provider lists them.
@@ -237,6 +244,8 @@ impl<'a> VmLabels<'a> {
                     self.repo.0.push((index, value));
                 } else if let Some(index) = piece_index(ours, "branch") {
                     self.branch.0.push((index, value));
+                } else if let Some(index) = piece_index(ours, "note") {
+                    self.note.0.push((index, value));
                 }
             }
         }
@@ -281,6 +290,7 @@ impl<'a> VmLabels<'a> {
             key_id: owned(self.key_id),
             run: owned(self.run),
             missed_secs: self.missed_secs,
+            note: self.note.into_owned(),
         }
     }
 
@@ -299,6 +309,16 @@ fn piece_index(key: &str, name: &str) -> Option<u8> {
 pub fn pieces(key: &str, text: &str) -> LabelSet {
     let name = |index| if index == 0 { key.to_owned() } else { format!("{key}-{index}") };
     pack_text(text).into_iter().enumerate().map(|(index, value)| (name(index), value)).collect()
+}
+
+/// Pieces of a note at the most.
+const NOTE_KEYS: [&str; 4] = [NOTE, "mayfly-note-1", "mayfly-note-2", "mayfly-note-3"];
+
+/// The changes that write a note, and take away what is left of a longer one; `None` for one that is too long.
+pub fn note(text: &str) -> Option<Vec<LabelChange>> {
+    let mut pieces = pack_text(text).into_iter();
+    let changes = NOTE_KEYS.map(|key| (key, pieces.next())).to_vec();
+    pieces.next().is_none().then_some(changes)
 }
 
 /// `10472.EUR`: millionths per hour and currency.

@@ -198,6 +198,11 @@ pub enum Verdict {
     StopNow,
     /// It was asked to stop, was told to shut down, and still runs.
     CutNow,
+    /// It was asked to prepare its disk and has had its time: the snapshot is taken, if it is not there yet, as the disk is.
+    SnapshotNow {
+        /// When its time was up.
+        deadline: u64,
+    },
 }
 
 /// Judges one VM. What most VMs do together says something about the path to them and not about one: that is the caller's
@@ -222,6 +227,9 @@ pub fn judge(vm: &Vm<'_>, default_idle_minutes: u32, now_secs: u64) -> Verdict {
             (_, true) => Verdict::StopNow,
             _ => Verdict::Lives,
         };
+    }
+    if let Some(Want::Snapshot { deadline }) = Want::of(vm) {
+        return if now_secs >= deadline { Verdict::SnapshotNow { deadline } } else { Verdict::Lives };
     }
     let rules = rules(Profile::parse(&vm.labels.profile).unwrap_or(Profile::Coding));
     let began = began_secs(vm);

@@ -165,6 +165,7 @@ impl<H: Host> Sweep<'_, Counted<'_, H>> {
             }
             Verdict::StopNow => return self.switch(provider, vm, Power::Stop).await,
             Verdict::CutNow => return self.switch(provider, vm, Power::Cut).await,
+            Verdict::SnapshotNow { deadline } => return self.snapshot(provider, vm, deadline).await,
         };
         if !self.may_delete() {
             return;
@@ -205,9 +206,24 @@ impl<H: Host> Sweep<'_, Counted<'_, H>> {
         match provider.power(self.host, &vm.id.native, power).await {
             Ok(_) => log_event(self.host, "stopped", vm, how),
             Err(error) => {
-                self.report.failed.push(Item::vm(vm, format!("cannot be stopped: {}", error.sentence())))
+                let reason = format!("cannot be stopped: {}", error.sentence());
+                self.report.failed.push(Item::vm(vm, reason));
             }
         }
+    }
+
+    /// A VM that was asked to prepare its disk, and has had its time: it is not waited for any longer.
+    async fn snapshot(&mut self, provider: &Provider, vm: &Vm<'_>, deadline: u64) {
+        if self.report.dry_run {
+            return;
+        }
+        if let Err(error) = crate::api::go_on(self.ready, self.host, provider, vm, deadline, false).await {
+            let reason = format!("its disk cannot be stored: {}", error.sentence());
+            self.report.failed.push(Item::vm(vm, reason));
+            return;
+        }
+        // If this fails, the next run finds the snapshot and does it again.
+        let _ = provider.relabel(self.host, &vm.id.native, &[(labels::WANT, None)]).await;
     }
 
     async fn leftovers(&mut self, provider: &Provider, vms_left: bool) {

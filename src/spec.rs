@@ -74,6 +74,8 @@ pub struct Spec {
     pub image: Image,
     pub trust_repo: bool,
     pub devcontainer_image: String,
+    /// Id in our API of the snapshot that its disk begins as.
+    pub snapshot_id: Option<String>,
 }
 
 /// Reads a request body.
@@ -96,7 +98,8 @@ pub fn parse(body: &[u8], defaults: &Defaults) -> Result<Spec, Vec<FieldProblem>
     };
     let mut it = Fields { fields, problems: Vec::new() };
     let repo_url = it.repo_url();
-    let spec = Spec {
+    let is_provider_given = it.fields.get("provider").is_some_and(|it| !it.is_null());
+    let mut spec = Spec {
         branch: it.branch(),
         name: it.checked("name", name::check).map(Some).unwrap_or_default(),
         provider: it.choice(
@@ -124,6 +127,7 @@ pub fn parse(body: &[u8], defaults: &Defaults) -> Result<Spec, Vec<FieldProblem>
         devcontainer_image: it
             .checked("devcontainer_image", check_image_reference)
             .unwrap_or_else(|| defaults.devcontainer_image.clone()),
+        snapshot_id: it.checked("snapshot_id", check_snapshot_id),
         // Stands in until the problems have been looked at.
         repo_url: match repo_url {
             Some(repo_url) => repo_url,
@@ -135,6 +139,13 @@ pub fn parse(body: &[u8], defaults: &Defaults) -> Result<Spec, Vec<FieldProblem>
             "claude_code_oauth_token",
             "cannot be given together with anthropic_api_key; Claude Code uses one of them",
         );
+    }
+    let provider_of_snapshot = spec.snapshot_id.as_deref().and_then(|it| it.split_once('-'));
+    if let Some(provider) = provider_of_snapshot.and_then(|(it, _)| ProviderName::parse(it)) {
+        if is_provider_given && provider != spec.provider {
+            it.problem("snapshot_id", format!("is of {}, and provider is another", provider.as_str()));
+        }
+        spec.provider = provider;
     }
     let problems = it.finish();
     if problems.is_empty() { Ok(spec) } else { Err(problems) }
@@ -309,7 +320,7 @@ impl Fields {
 
     /// Fields of later work and unknown fields are refused: silently leaving one out could cost money or work.
     fn finish(&mut self) -> Vec<FieldProblem> {
-        const LATER: [&str; 5] = ["snapshot_id", "from", "restore", "market", "use_paid_hour"];
+        const LATER: [&str; 4] = ["from", "restore", "market", "use_paid_hour"];
         for (field, value) in std::mem::take(&mut self.fields) {
             if LATER.contains(&field.as_str()) {
                 if !value.is_null() {
@@ -342,6 +353,16 @@ impl Defaults {
             ssh_public_key: None,
         }
     }
+}
+
+/// `<provider>-<the provider's id>`; whether there is such a one is looked up.
+fn check_snapshot_id(id: &str) -> Result<(), &'static str> {
+    let fits = id.len() <= 120
+        && id.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'-')
+        && id
+            .split_once('-')
+            .is_some_and(|(provider, native)| ProviderName::parse(provider).is_some() && !native.is_empty());
+    fits.then_some(()).ok_or("must be the id of a snapshot, as GET /snapshots tells it")
 }
 
 /// A branch or tag by git-check-ref-format(1), narrowed to ASCII.

@@ -16,6 +16,7 @@ import types
 
 import common
 import end
+import scrub
 import signals
 import worker
 
@@ -27,6 +28,10 @@ WATCH_SECS = 1
 RESTART_GRACE_SECS = 3600
 # How often work that cannot be saved is looked at again.
 RESCUE_SECS = 600
+# Longer no snapshot takes that a VM waits for without its secrets.
+SCRUBBED_SECS = 1800
+# Nobody said what is wanted.
+UNHEARD = object()
 STATE_FILE = f"{common.RUN}/idle.json"
 
 
@@ -102,14 +107,14 @@ def heartbeat(state, boot, now):
     """Tells the Worker and takes its answer: expiry, idle limit, wishes, when to come next."""
     body = {"active": int(now - (boot - max(state["seen"].values()))), "verdict": verdict(state, boot),
             "load": round(os.getloadavg()[0], 2), "attention": attention(), "boot_id": boot_id(),
-            "tls": worker.certificate()}
+            "tls": worker.certificate(), "done": "snapshot" if state.get("scrubbed") else None}
     sent = signals.boot_seconds()
     status, answer, headers = common.worker("POST", "/vm/heartbeat", body)
     state["attention"], state["tls"] = body["attention"], body["tls"]
     if status != 200:
         print(f"heartbeat: {status} {answer.get('code', '')} {answer.get('detail', '')}")
         state["beat_at"] = boot + 60
-        return None
+        return UNHEARD
     date = email.utils.parsedate_to_datetime(headers["Date"]).timestamp() if headers.get("Date") else None
     if date:
         state["anchor"] = {"true": date, "boot": sent}
@@ -123,8 +128,17 @@ def heartbeat(state, boot, now):
 
 def obey(want, state):
     """What the Worker asks for. Answers whether the VM goes on."""
+    now, since = signals.boot_seconds(), state.get("scrubbed")
+    if want is UNHEARD and (since is None or now < since + SCRUBBED_SECS):
+        return True
     if want != "stop":
         state.pop("saved", None)
+    if want == "snapshot" and (since is None or now < since + SCRUBBED_SECS):
+        if since is None and scrub.away():
+            state["scrubbed"], state["beat_at"] = now, 0
+        return True
+    state.pop("scrubbed", None)
+    scrub.back()
     if isinstance(want, str) and want.startswith("keep-") and want[5:].isdigit():
         common.try_write(f"{common.STATE}/keep-until", want[5:])
     elif want == "stop":
@@ -136,7 +150,7 @@ def obey(want, state):
         os.sync()
         worker.send({"phase": "stopping", "seconds": {}}, tries=2)
         return False
-    elif want:
+    elif want and want is not UNHEARD and want != "snapshot":
         print(f"not understood: {want}")
     return True
 
@@ -186,7 +200,11 @@ def tick(state, machine):
     is_news = attention() != state.get("attention") or worker.certificate() != state.get("tls")
     if boot >= state["beat_at"] or outcome != "live" or is_news:
         # Before the end always: the answer may be "keep".
-        if not obey(heartbeat(state, boot, clock(state, wall, boot)), state):
+        goes_on = obey(heartbeat(state, boot, clock(state, wall, boot)), state)
+        if goes_on and state.get("beat_at") == 0:
+            # What was asked for is done: that is told at once.
+            goes_on = obey(heartbeat(state, boot, clock(state, wall, boot)), state)
+        if not goes_on:
             remember(state)
             return
         if signals.keep(types.SimpleNamespace(wall=wall)) is not None:

@@ -16,6 +16,7 @@ use crate::reaper::{self, Item};
 const MAX_PER_CALL: usize = 20;
 
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "as in openapi.json")]
 struct Orphans {
     orphans: Vec<Item>,
     errors: Vec<Item>,

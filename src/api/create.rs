@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::auth::Authorized;
 use super::vms::{key_of, mine};
 use super::wire::{AttemptBody, VmBody, json};
-use super::{Ctx, Problem, ceilings, read_body};
+use super::{Ctx, Problem, ceilings, read_body, snapshots};
 use crate::encoding::base32;
 use crate::http::{Body, Host, Random, Reply};
 use crate::keys::{Claims, Scope};
@@ -16,7 +16,7 @@ use crate::labels::{self, LabelSet, Selector};
 use crate::life::Run;
 use crate::model::{Phase, Vm, VmState};
 use crate::name;
-use crate::providers::{Attempt, Catalogue, ErrorKind, Offer, Plan, Provider, Source};
+use crate::providers::{Attempt, Catalogue, ErrorKind, Offer, Plan, Provider, Snapshot, Source};
 use crate::reaper;
 use crate::spec::{self, Spec};
 use crate::ssh_key::SshPublicKey;
@@ -113,7 +113,11 @@ pub(super) async fn create<H: Host>(
     if let (Some(vm), Some(idempotency)) = (settle(ctx, provider, known?).await?, &idempotency) {
         return replay(ctx, &vm, idempotency);
     }
-    let offers = choose(&catalogue?, &spec)?;
+    let snapshot = match &spec.snapshot_id {
+        Some(id) => Some(snapshot_of(ctx, who, id).await?),
+        None => None,
+    };
+    let offers = choose(&catalogue?, &spec, snapshot.as_ref())?;
     // (5)
     if let Some(offer) = offers.first() {
         ceilings::check(ctx, who, offer.price).await?;
@@ -124,7 +128,7 @@ pub(super) async fn create<H: Host>(
     let created = loop {
         let plan = Plan {
             name: &draft.name,
-            source: Source::Image(spec.image),
+            source: snapshot.as_ref().map_or(Source::Image(spec.image), |it| Source::Snapshot(&it.native)),
             ssh_key: &key,
             offers: &offers,
             shared_labels: labels::ours(&ctx.ready.config.deployment),
@@ -315,13 +319,40 @@ fn provider_of<'a, H>(ctx: &Ctx<'a, H>, spec: &Spec) -> Result<&'a Provider, Pro
         .ok_or_else(|| Problem::invalid_field("provider", "is not configured in this Worker"))
 }
 
-/// Cheapest first; an unknown location is the caller's mistake, a lack of offers the provider's.
-fn choose(catalogue: &Catalogue, spec: &Spec) -> Result<Vec<Offer>, Problem> {
+/// The snapshot that the VM's disk begins as.
+async fn snapshot_of<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>, id: &str) -> Result<Snapshot, Problem> {
+    let found = snapshots::lookup(ctx, who, id).await?;
+    let (_, snapshot) =
+        found.ok_or_else(|| Problem::invalid_field("snapshot_id", "is not a snapshot of yours"))?;
+    if !snapshot.is_ready {
+        let detail = "The snapshot is not complete yet; try again in a minute.";
+        return Err(Problem::new(409, "snapshot_not_ready", detail).with_retry_after(60));
+    }
+    Ok(snapshot)
+}
+
+/// Cheapest first; an unknown location is the caller's mistake, a lack of offers the provider's. A snapshot needs a disk that
+/// it fits, where it is.
+fn choose(catalogue: &Catalogue, spec: &Spec, snapshot: Option<&Snapshot>) -> Result<Vec<Offer>, Problem> {
     let known: Vec<&str> = catalogue.locations.iter().map(|it| it.name.as_str()).collect();
     if spec.location.as_deref().is_some_and(|it| !known.contains(&it)) {
         return Err(Problem::invalid_field("location", format!("must be one of {}", known.join(", "))));
     }
-    Ok(catalogue.rank(spec.size, spec.location.as_deref()).into_iter().take(MAX_OFFERS).cloned().collect())
+    let ranked = catalogue.rank(spec.size, spec.location.as_deref());
+    let Some(snapshot) = snapshot else { return Ok(ranked.into_iter().take(MAX_OFFERS).cloned().collect()) };
+    let is_there = |it: &&Offer| snapshot.locations.is_empty() || snapshot.locations.contains(&it.location);
+    let is_large = |it: &&Offer| it.disk_gb >= snapshot.min_disk_gb;
+    if !ranked.iter().any(is_large) && !ranked.is_empty() {
+        let detail =
+            format!("needs a disk of {} GB, which size {} has not", snapshot.min_disk_gb, spec.size.as_str());
+        return Err(Problem::invalid_field("size", detail));
+    }
+    if !ranked.iter().any(is_there) && !ranked.is_empty() {
+        let detail = format!("must be where the snapshot is: {}", snapshot.locations.join(", "));
+        return Err(Problem::invalid_field("location", detail));
+    }
+    let fits = |it: &&Offer| is_there(it) && is_large(it);
+    Ok(ranked.into_iter().filter(fits).take(MAX_OFFERS).cloned().collect())
 }
 
 fn idempotency_key<H>(ctx: &Ctx<'_, H>) -> Result<Option<String>, Problem> {

@@ -2,6 +2,8 @@
 //! allowed when is `life`'s; what a VM that is asked to stop makes of it, `cloud-init/`'s; what becomes of one that never
 //! answers, the reaper's.
 
+use std::fmt::Write as _;
+
 use serde::{Deserialize, Serialize};
 
 use super::auth::Authorized;
@@ -47,8 +49,7 @@ pub(super) async fn stop<H: Host>(
     if matches!(Want::of(&vm), Some(Want::Stop { .. })) {
         return Ok(acted(ctx, 202, &vm, "It has been asked already."));
     }
-    let hears = matches!(vm.labels.phase, Phase::Ready | Phase::Failed)
-        && vm.labels.seen_secs.is_some_and(|it| ctx.now_secs.saturating_sub(it) <= FRESH_SECS);
+    let hears = hears(ctx, &vm);
     let deadline = ctx.now_secs + if hears { Want::PATIENCE_SECS } else { 0 };
     let hours = u64::from(ctx.ready.config.defaults.max_stopped_hours);
     let expires = ctx.now_secs + hours * 3600;
@@ -161,9 +162,15 @@ pub(super) async fn extend<H: Host>(
     reaper::log_event(ctx.host, "extended", &vm, &format!("{minutes} minutes"));
     let mut detail = format!("It ends at {} at the latest.", rfc3339(expires));
     if !is_stopped {
-        detail.push_str(&format!(" Until {} it does not end for idleness.", rfc3339(until)));
+        let _ = write!(detail, " Until {} it does not end for idleness.", rfc3339(until));
     }
     Ok(acted(ctx, 200, &vm, &detail))
+}
+
+/// Whether a VM hears what it is asked: its boot has ended, and its last heartbeat is not long ago.
+pub(super) fn hears<H>(ctx: &Ctx<'_, H>, vm: &Vm<'_>) -> bool {
+    matches!(vm.labels.phase, Phase::Ready | Phase::Failed)
+        && vm.labels.seen_secs.is_some_and(|it| ctx.now_secs.saturating_sub(it) <= FRESH_SECS)
 }
 
 /// A 409 that says what would be possible.
@@ -187,7 +194,7 @@ pub(super) fn check(action: Action, vm: &Vm<'_>) -> Result<(), Problem> {
 
 /// Writes a person's change and looks whether it is there: a report of the VM that was under way at the same moment may
 /// have written the labels as they were before. Answers with the VM as it is then.
-async fn write<H: Host>(
+pub(super) async fn write<H: Host>(
     ctx: &Ctx<'_, H>,
     provider: &Provider,
     vm: Vm<'static>,

@@ -96,6 +96,8 @@ struct HeartbeatRequest {
     verdict: BTreeMap<String, Option<u64>>,
     attention: Option<String>,
     tls: Option<TlsRequest>,
+    /// What of the wishes is done.
+    done: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -292,7 +294,15 @@ pub(super) async fn heartbeat<H: Host>(
             return Err(gone());
         }
     }
-    let want = Want::of(&vm).filter(|it| !it.is_past(ctx.now_secs));
+    let mut want = Want::of(&vm).filter(|it| !it.is_past(ctx.now_secs));
+    if let (Some(Want::Snapshot { deadline }), Some("snapshot")) = (want, request.done.as_deref()) {
+        // What fails is tried again with the next heartbeat, and by the cron when the VM's time is up.
+        let stored = super::go_on(ctx.ready, ctx.host, provider, &vm, deadline, true).await;
+        if matches!(stored, Ok(true)) {
+            provider.relabel(ctx.host, &vm.id.native, &[(labels::WANT, None)]).await?;
+            want = None;
+        }
+    }
     let next_seconds = match want {
         Some(Want::Stop { .. } | Want::Snapshot { .. }) => NEXT_WANTED_SECS,
         _ if rate_budget.is_some_and(|it| it < RATE_BUDGET_LOW) => NEXT_SPARING_SECS,

@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    ACTIVE, ATTENTION, DEPLOYMENT, EXPIRES, HOSTKEY, LabelSet, MANAGED_BY, MISSED, PHASE, REASON, RUN, SEEN,
-    TIMING, TLS, VM, WANT, WHY,
+    ACTIVE, ATTENTION, DEPLOYMENT, EXPIRES, HOSTKEY, LabelSet, MANAGED_BY, MISSED, NOTE, PHASE, REASON, RUN,
+    SEEN, TIMING, TLS, VM, WANT, WHY,
 };
 use crate::encoding::base32;
 
@@ -59,7 +59,7 @@ impl Group {
     fn of(key: &str) -> Option<Self> {
         match key {
             MANAGED_BY | DEPLOYMENT | VM => None,
-            _ if CHANGING.contains(&key) => Some(Self::Now),
+            _ if CHANGING.contains(&key) || key.starts_with(NOTE) => Some(Self::Now),
             _ => Some(Self::Made),
         }
     }

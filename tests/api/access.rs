@@ -68,7 +68,8 @@ fn an_empty_token_and_one_of_a_megabyte_are_refused_unread() {
 #[test]
 fn the_scheme_counts_in_any_case_and_with_more_spaces() {
     for value in [format!("bearer {API_TOKEN}"), format!("BEARER   {API_TOKEN} ")] {
-        let answer = Call::get("/snapshots").header("authorization", value).send(&app(), &TestHost::silent());
+        let answer =
+            Call::get("/workspaces").header("authorization", value).send(&app(), &TestHost::silent());
         assert_eq!(answer.kind(), (501, "not_available".to_owned()));
     }
 }
@@ -179,7 +180,7 @@ fn a_retired_signing_key_still_verifies_what_it_signed() {
 
 #[test]
 fn routes_of_later_work_say_so_to_whoever_may_call_them() {
-    const TODAY: [&str; 17] = [
+    const TODAY: [&str; 20] = [
         "GET /options",
         "GET /vms",
         "POST /vms",
@@ -187,6 +188,9 @@ fn routes_of_later_work_say_so_to_whoever_may_call_them() {
         "POST /vms/{id}/start",
         "POST /vms/{id}/stop",
         "POST /vms/{id}/extend",
+        "POST /vms/{id}/snapshots",
+        "GET /snapshots",
+        "DELETE /snapshots/{id}",
         "GET /health/providers",
         "GET /orphans",
         "DELETE /orphans",

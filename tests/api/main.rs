@@ -20,4 +20,5 @@ mod providers;
 mod reaper;
 mod reports;
 mod script;
+mod snapshots;
 mod vms;

@@ -121,6 +121,9 @@ fn life(it: &mut Recorder) {
     it.world.servers.borrow_mut()[0]["status"] = "off".into();
     it.ask("start", "POST", "/vms/hetzner-4711/start", "");
     it.world.servers.borrow_mut()[0]["status"] = "running".into();
+    it.ask("snapshot", "POST", "/vms/hetzner-4711/snapshots", r#"{"description":"before the merge"}"#);
+    it.ask("snapshots", "GET", "/snapshots", "");
+    it.ask("snapshot_gone", "DELETE", "/snapshots/hetzner-71", "");
     it.ask("metrics", "GET", "/metrics", "");
     it.ask("health_providers", "GET", "/health/providers", "");
     let name_taken = r#"{"error":{"code":"uniqueness_error","message":"server name is already used"}}"#;
@@ -176,7 +179,7 @@ fn refusals(it: &mut Recorder) {
     it.ask("no_such_path", "GET", "/nowhere", "");
     it.ask("wrong_method", "PATCH", "/vms", "");
     it.ask("other_vm", "GET", "/vms/ec2-i-123", "");
-    it.ask("not_available", "GET", "/snapshots", "");
+    it.ask("not_available", "GET", "/workspaces", "");
     it.record("preflight", "OPTIONS", "/vms", &[("access-control-request-method", "POST")], "");
 }
 

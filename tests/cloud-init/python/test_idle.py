@@ -411,6 +411,37 @@ class Ticks(Machine):
         self.tick(state)
         self.assertEqual(self.ended, ["expired"])
 
+    def test_a_vm_that_shall_be_stored_takes_its_secrets_off_the_disk_until_it_is(self):
+        self.put("etc/mayfly/secrets/git_token", "secret-git")
+        self.put("etc/mayfly/secrets/env.json", '{"A": "secret-env"}')
+        self.answer = {"next_seconds": 20, "want": "snapshot"}
+        state = self.state(60)
+        self.tick(state)
+        self.assertEqual(os.listdir(f"{self.root}/etc/mayfly/secrets"), [])
+        self.assertEqual([body["done"] for body in self.beats()], [None, "snapshot"])
+        # A Worker that is silent for a moment is no word that it is done.
+        with mock.patch.object(self.common, "worker", lambda *_: (0, {}, {})):
+            state["beat_at"] = 0
+            self.tick(state)
+        self.assertEqual(os.listdir(f"{self.root}/etc/mayfly/secrets"), [])
+        self.answer = {"next_seconds": 300, "want": None}
+        state["beat_at"] = 0
+        self.tick(state)
+        self.assertEqual(self.common.secret("git_token"), "secret-git")
+        self.assertEqual(self.common.load(f"{self.root}/etc/mayfly/secrets/env.json"), {"A": "secret-env"})
+        self.assertEqual(os.stat(f"{self.root}/etc/mayfly/secrets/git_token").st_mode & 0o777, 0o600)
+        self.tick({**state, "beat_at": 0})
+        self.assertIsNone(self.beats()[-1]["done"])
+
+    def test_a_snapshot_that_takes_too_long_is_not_waited_for(self):
+        self.put("etc/mayfly/secrets/git_token", "secret-git")
+        self.answer = {"next_seconds": 20, "want": "snapshot"}
+        state = self.state(60)
+        self.tick(state)
+        state.update(scrubbed=BOOT - 1801, beat_at=0)
+        self.tick(state)
+        self.assertEqual(self.common.secret("git_token"), "secret-git")
+
     def test_rubbish_is_not_obeyed(self):
         for rubbish in (None, "", "keep-", "keep-x", "rm -rf", 7, {"a": 1}):
             self.assertTrue(self.idle.obey(rubbish, {}), rubbish)

@@ -192,7 +192,7 @@ impl Life {
 
     /// `POST /vm/heartbeat` once; the pause until the next.
     async fn beat(&mut self) -> u64 {
-        if self.wants_stop() && !self.announced_stop {
+        if self.wants("stop") && !self.announced_stop {
             self.announced_stop = true;
             self.progress("stopping", &Map::new(), None).await;
         }
@@ -211,6 +211,8 @@ impl Life {
                 "keep": keep.filter(|until| until * 1000 > now_ms).map(|_| 0),
             },
             "load": 0.42, "attention": self.attention, "boot_id": self.boot_id,
+            // It has no secrets to take off its disk.
+            "done": self.wants("snapshot").then_some("snapshot"),
         });
         let reply = self.call(Method::POST, "/vm/heartbeat", Some(body)).await;
         let Ok(reply) = reply.inspect_err(|why| self.note(|record| record.last_error = Some(why.clone())))
@@ -237,11 +239,11 @@ impl Life {
             record.expires = body["expires"].as_u64().unwrap_or(record.expires);
         });
         // The Worker gave the wish up: the next one is announced again.
-        self.announced_stop &= self.wants_stop();
+        self.announced_stop &= self.wants("stop");
     }
 
-    fn wants_stop(&self) -> bool {
-        self.note(|record| matches!(record.want.as_deref(), Some("stop" | "snapshot")))
+    fn wants(&self, what: &str) -> bool {
+        self.note(|record| record.want.as_deref() == Some(what))
     }
 
     fn idle_minutes(&self) -> u64 {
@@ -263,7 +265,7 @@ impl Life {
 
     /// A wish to stop comes first: what the Worker began, it finishes.
     fn is_over(&self) -> bool {
-        self.ms_to_the_end() == 0 && !self.wants_stop()
+        self.ms_to_the_end() == 0 && !self.wants("stop") && !self.wants("snapshot")
     }
 
     /// In the way that the file says, then through the Worker, until the power is gone.
