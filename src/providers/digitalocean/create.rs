@@ -70,7 +70,9 @@ impl Steps for DigitalOcean {
     }
 
     fn needs_vanished(error: &Error) -> bool {
-        error.kind == ErrorKind::Invalid && error.detail.to_ascii_lowercase().contains("ssh key")
+        // "512190 are invalid key identifiers for Droplet creation."
+        let says = |words: &str| error.detail.to_ascii_lowercase().contains(words);
+        error.kind == ErrorKind::Invalid && (says("ssh key") || says("key identifier"))
     }
 
     async fn place<H: Host, R>(
