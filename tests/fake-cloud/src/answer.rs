@@ -12,6 +12,8 @@ pub(crate) enum Answer {
     Ok(Value),
     /// 201 with a body.
     Created(Value),
+    /// 202 with a body.
+    Accepted(Value),
     /// 204.
     Empty,
 }
@@ -21,6 +23,7 @@ impl IntoResponse for Answer {
         match self {
             Self::Ok(body) => json_response(StatusCode::OK, &body),
             Self::Created(body) => json_response(StatusCode::CREATED, &body),
+            Self::Accepted(body) => json_response(StatusCode::ACCEPTED, &body),
             Self::Empty => StatusCode::NO_CONTENT.into_response(),
         }
     }

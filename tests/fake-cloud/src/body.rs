@@ -1,11 +1,19 @@
 //! Strict reading of a request body: each field is taken once with its type, and what is left over is unknown.
 //!
-//! All problems are collected; `finish` turns them into one 422.
+//! All problems are collected; what a vendor answers to them is in its own errors.
 
 use serde_json::{Map, Value};
 
-use crate::error::ApiError;
 use crate::labels::{Labels, parse_labels};
+
+/// What is wrong with a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Problems {
+    /// It is not a JSON object.
+    NotJson,
+    /// These fields, each with what is wrong with it.
+    Fields(Vec<(String, String)>),
+}
 
 /// The fields of a body (or of an object inside it) that have not been read yet.
 #[derive(Debug)]
@@ -16,16 +24,16 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
-    /// Parses the body; 400 if it is not a JSON object.
-    pub(crate) fn parse(body: &[u8]) -> Result<Self, ApiError> {
+    /// Parses the body.
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, Problems> {
         match serde_json::from_slice(body) {
             Ok(Value::Object(left)) => Ok(Self { left, prefix: String::new(), problems: Vec::new() }),
-            _ => Err(ApiError::json()),
+            _ => Err(Problems::NotJson),
         }
     }
 
     /// Like `parse`, for routes whose body may be absent.
-    pub(crate) fn parse_optional(body: &[u8]) -> Result<Self, ApiError> {
+    pub(crate) fn parse_optional(body: &[u8]) -> Result<Self, Problems> {
         if body.is_empty() { Self::parse(b"{}") } else { Self::parse(body) }
     }
 
@@ -128,10 +136,10 @@ impl Fields {
         self.problems
     }
 
-    /// Ends the reading: one 422 if anything was wrong.
-    pub(crate) fn finish(self) -> Result<(), ApiError> {
+    /// Ends the reading: an error if anything was wrong.
+    pub(crate) fn finish(self) -> Result<(), Problems> {
         let problems = self.into_problems();
-        if problems.is_empty() { Ok(()) } else { Err(ApiError::invalid_fields(&problems)) }
+        if problems.is_empty() { Ok(()) } else { Err(Problems::Fields(problems)) }
     }
 }
 

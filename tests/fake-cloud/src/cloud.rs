@@ -1,4 +1,5 @@
-//! The project: every resource, the actions that run, and what the end of an action changes.
+//! The state of every vendor. Hetzner's project is here: its resources, the actions that run, and what the end of an action
+//! changes; the others' are in their modules. Ids, addresses, guests and the timers are everybody's.
 //!
 //! Time is an argument; nothing here waits, answers HTTP or talks to a guest. Guests that are to start are
 //! left in `starts` for the server to pick up.
@@ -9,10 +10,12 @@ use serde_json::{Value, json};
 
 use crate::clock::rfc3339;
 use crate::config::Config;
+use crate::digitalocean::{self, Team};
 use crate::error::ApiError;
 use crate::guest::record::Guests;
 use crate::labels::Selector;
 use crate::resources::{Action, Firewall, Image, PrimaryIp, Server, SshKey, Then, Volume};
+use crate::vendor::Vendor;
 
 /// What an action on a server is to be.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +49,8 @@ pub(crate) struct Cloud {
     pub images: BTreeMap<u64, Image>,
     /// Actions by id.
     pub actions: BTreeMap<u64, Action>,
+    /// DigitalOcean's.
+    pub digitalocean: Team,
     /// Simulated guests.
     pub guests: Guests,
     /// Servers whose guests are to start.
@@ -53,6 +58,7 @@ pub(crate) struct Cloud {
     /// How many of each kind were ever made.
     pub created_ever: BTreeMap<&'static str, u64>,
     last_id: u64,
+    addresses: u64,
     timers: BTreeSet<(u64, Timer)>,
 }
 
@@ -60,6 +66,8 @@ pub(crate) struct Cloud {
 enum Timer {
     ActionEnds(u64),
     AddressGoes(u64),
+    /// Something of another vendor.
+    Of(Vendor, u64),
 }
 
 /// Ids of what is created start after this; the catalogue's own are elsewhere.
@@ -94,6 +102,8 @@ impl Cloud {
                 Timer::AddressGoes(id) => {
                     self.primary_ips.retain(|_, ip| ip.id != id || ip.assignee.is_some());
                 }
+                Timer::Of(Vendor::DigitalOcean, id) => digitalocean::end_action(self, id),
+                Timer::Of(Vendor::Hetzner, _) => {}
             }
         }
         self.now_ms = now_ms;
@@ -104,14 +114,27 @@ impl Cloud {
         self.timers.first().map(|(due, _)| *due)
     }
 
+    /// Lets something of another vendor fall due after so many times `action_ms`.
+    pub(crate) fn wake(&mut self, vendor: Vendor, id: u64, steps: u64) -> u64 {
+        let due_ms = self.now_ms + self.config.action_ms * steps;
+        self.timers.insert((due_ms, Timer::Of(vendor, id)));
+        due_ms
+    }
+
+    /// Whether a test wants this action to fail; it does so once.
+    pub(crate) fn fails(&mut self, command: &str) -> bool {
+        let fails = self.config.fail_action.as_deref() == Some(command);
+        if fails {
+            self.config.fail_action = None;
+        }
+        fails
+    }
+
     /// Starts an action about these resources.
     pub(crate) fn start_action(&mut self, task: Task, resources: Vec<(u64, &'static str)>) -> u64 {
         let id = self.new_id("actions");
         let due_ms = self.now_ms + self.config.action_ms * task.steps;
-        let fails = self.config.fail_action.as_deref() == Some(task.command);
-        if fails {
-            self.config.fail_action = None;
-        }
+        let fails = self.fails(task.command);
         let started_ms = self.now_ms;
         let action = Action {
             id,
@@ -176,7 +199,7 @@ impl Cloud {
                 self.guests.cut_power(server);
                 self.starts.push(server);
             }
-            Then::Signalled(server) if !self.config.ignore_acpi => self.shut_down(server),
+            Then::Signalled(server) if !self.config.ignore_acpi => self.shut_down_server(server),
             Then::Nothing | Then::Signalled(_) => {}
             Then::Off(server) => {
                 self.set_status(server, "off");
@@ -198,7 +221,7 @@ impl Cloud {
     }
 
     /// The system of a server goes down by itself: by ACPI, or because the guest chose to.
-    pub(crate) fn shut_down(&mut self, server: u64) {
+    pub(crate) fn shut_down_server(&mut self, server: u64) {
         if self.servers.get(&server).is_some_and(|s| s.status == "running") {
             self.set_status(server, "stopping");
             self.guests.cut_power(server);
@@ -307,12 +330,6 @@ impl Cloud {
         Some(ip.ip.replace("::/64", "::1"))
     }
 
-    /// The server that has this IPv4 address.
-    pub(crate) fn server_at(&self, ipv4: &str) -> Option<&Server> {
-        let ip = self.primary_ips.values().find(|ip| ip.kind == "ipv4" && ip.ip == ipv4)?;
-        self.servers.get(&ip.assignee?)
-    }
-
     /// A new primary IP. Addresses are never given out twice.
     pub(crate) fn new_primary_ip(&mut self, kind: &'static str, server: &Server) -> u64 {
         let id = self.new_id("primary_ips");
@@ -334,7 +351,8 @@ impl Cloud {
 
     /// An address out of the networks kept for documentation and benchmarks.
     pub(crate) fn new_address(&mut self, kind: &str) -> String {
-        let nth = self.created_ever.get("primary_ips").copied().unwrap_or_default();
+        self.addresses += 1;
+        let nth = self.addresses;
         if kind == "ipv6" {
             return format!("2001:db8:{nth:x}::/64");
         }

@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+/// The largest page that any of the vendors gives: without a test's wish each has its own bound.
+const MAX_PER_PAGE: u64 = 200;
+
 /// Whether a type can be had in a location.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Capacity {
@@ -107,7 +110,7 @@ impl Default for Config {
             ip_release_ms: 3000,
             rate_limit: 3600,
             server_limit: 100,
-            max_per_page: crate::query::MAX_PER_PAGE,
+            max_per_page: MAX_PER_PAGE,
             capacity: BTreeMap::new(),
             unassigned_type: false,
             ip_ids_at_creation: false,

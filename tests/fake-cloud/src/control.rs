@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::answer::json_response;
 use crate::clock;
 use crate::cloud::Cloud;
+use crate::digitalocean;
 use crate::fake::Fake;
 use crate::faults::Fault;
 use crate::guest::record::Order;
@@ -86,6 +87,7 @@ fn snapshot(cloud: &Cloud) -> Value {
         "volumes": cloud.volumes.values().map(Volume::to_json).collect::<Vec<_>>(),
         "images": images.collect::<Vec<_>>(),
         "actions": actions.collect::<Vec<_>>(),
+        "digitalocean": digitalocean::state(cloud),
         "guests": cloud.guests.all_json(),
         "created_ever": cloud.created_ever,
     })
@@ -139,8 +141,7 @@ async fn configure(State(fake): State<Arc<Fake>>, body: Bytes) -> Response {
             cloud.guests.cut_all_power();
         }
         if !had_guests && cloud.config.guests {
-            let running = cloud.servers.values().filter(|server| server.status == "running");
-            cloud.starts = running.map(|server| server.id).collect();
+            cloud.starts = cloud.powered();
         }
         Ok::<_, String>(cloud.config.to_json())
     });
@@ -165,21 +166,25 @@ async fn clear_requests(State(fake): State<Arc<Fake>>) -> Response {
     StatusCode::NO_CONTENT.into_response()
 }
 
-async fn order(State(fake): State<Arc<Fake>>, Path(server): Path<u64>, body: Bytes) -> Response {
+async fn order(State(fake): State<Arc<Fake>>, Path(server): Path<String>, body: Bytes) -> Response {
     let orders = match parse(&body).and_then(|value| Order::parse_all(&value)) {
         Ok(orders) => orders,
         Err(why) => return problem(StatusCode::BAD_REQUEST, &why),
     };
-    let given = fake.with(|cloud| cloud.guests.order(server, orders));
-    if !given {
+    let given = fake.with(|cloud| cloud.server_named(&server).filter(|id| cloud.guests.order(*id, orders)));
+    let Some(id) = given else {
         return problem(StatusCode::NOT_FOUND, "no guest runs on this server");
-    }
-    json_response(StatusCode::OK, &fake.with(|cloud| cloud.guests.to_json(server)))
+    };
+    json_response(StatusCode::OK, &fake.with(|cloud| cloud.guests.to_json(id)))
 }
 
 /// As given at creation: it holds the guest's capability, which is why only the loopback address has it.
-async fn user_data(State(fake): State<Arc<Fake>>, Path(server): Path<u64>) -> Response {
-    match fake.with(|cloud| cloud.servers.get(&server).map(|server| server.user_data.clone())) {
+async fn user_data(State(fake): State<Arc<Fake>>, Path(server): Path<String>) -> Response {
+    let given = fake.with(|cloud| {
+        let id = cloud.server_named(&server)?;
+        cloud.host(id).map(|host| host.user_data.to_owned())
+    });
+    match given {
         Some(text) => ([(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response(),
         None => problem(StatusCode::NOT_FOUND, "no such server"),
     }

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::answer::json_response;
+use crate::body::Problems;
 
 /// A refused request.
 #[derive(Debug, Clone)]
@@ -158,6 +159,15 @@ impl ApiError {
     /// The body, in Hetzner's shape.
     pub(crate) fn body(code: &str, message: &str, details: &Value) -> Value {
         json!({ "error": { "code": code, "message": message, "details": details } })
+    }
+}
+
+impl From<Problems> for ApiError {
+    fn from(problems: Problems) -> Self {
+        match problems {
+            Problems::NotJson => Self::json(),
+            Problems::Fields(fields) => Self::invalid_fields(&fields),
+        }
     }
 }
 

@@ -18,9 +18,9 @@ use tower_service::Service;
 
 use crate::cloud::Cloud;
 use crate::config::Config;
-use crate::error::ApiError;
 use crate::front::{self, Gate};
-use crate::{api, clock, control, guest};
+use crate::vendor::{Refusal, Vendor};
+use crate::{api, clock, control, digitalocean, guest};
 
 /// How to start.
 #[derive(Debug, Clone)]
@@ -113,11 +113,15 @@ pub async fn start(options: Options) -> std::io::Result<Running> {
         gate: Mutex::new(gate),
         due_changed: Notify::new(),
     });
-    let router = Router::new()
-        .nest("/v1", front::guarded(api::routes(), &fake))
+    let vendors = [(Vendor::Hetzner, api::routes()), (Vendor::DigitalOcean, digitalocean::routes())];
+    let router = vendors
+        .into_iter()
+        .fold(Router::new(), |router, (vendor, routes)| {
+            router.nest(vendor.prefix(), front::guarded(vendor, routes, &fake))
+        })
         .nest("/_fake", control::routes())
         .nest("/guests", guest::door::routes())
-        .fallback(async || ApiError::no_route())
+        .fallback(async || Vendor::Hetzner.refuse(Refusal::NoRoute))
         .with_state(fake.clone());
     let tasks = [tokio::spawn(keep_time(fake.clone())), tokio::spawn(accept(listener, fake.clone(), router))];
     Ok(Running { address, fake, tasks })

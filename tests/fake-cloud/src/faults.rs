@@ -14,6 +14,9 @@ pub(crate) enum Drop {
     After,
 }
 
+/// What the error of a fault says.
+pub(crate) const FAULT: &str = "this is a fault that a test asked for";
+
 /// A fault.
 #[derive(Debug, Clone)]
 pub(crate) struct Fault {
@@ -27,7 +30,7 @@ pub(crate) struct Fault {
     pub status: Option<StatusCode>,
     /// The error code of the answer.
     pub code: String,
-    /// The whole body instead of an error in Hetzner's shape.
+    /// The whole body instead of an error in the vendor's shape.
     pub body: Option<String>,
     /// Wait first.
     pub delay_ms: u64,

@@ -2,7 +2,7 @@
 //!
 //! Tokens are compared here and stored nowhere else; the log holds none.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,17 +10,16 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use crate::answer::json_response;
 use crate::clock::{self, rfc3339};
-use crate::error::ApiError;
 use crate::fake::Fake;
 use crate::faults::{Drop, Fault, strike};
+use crate::vendor::{Refusal, Vendor};
 
 /// Requests that the log keeps.
 const LOG_LENGTH: usize = 10_000;
@@ -30,7 +29,7 @@ const LOG_LENGTH: usize = 10_000;
 pub(crate) struct Gate {
     read_write: String,
     read_only: String,
-    bucket: Bucket,
+    buckets: BTreeMap<Vendor, Bucket>,
     /// Faults that are switched on.
     pub faults: Vec<Fault>,
     /// What was asked, oldest first.
@@ -49,28 +48,28 @@ impl Gate {
         Self {
             read_write: token.to_owned(),
             read_only: format!("read-only-{token}"),
-            bucket: Bucket::full(rate_limit, now_ms),
+            buckets: Bucket::all(rate_limit, now_ms),
             faults: Vec::new(),
             requests: VecDeque::new(),
         }
     }
 
-    /// Another limit, and all of it free.
+    /// Another limit for each vendor, and all of it free.
     pub(crate) fn set_rate_limit(&mut self, limit: u64, now_ms: u64) {
-        self.bucket = Bucket::full(limit, now_ms);
+        self.buckets = Bucket::all(limit, now_ms);
     }
 
-    fn rights(&self, headers: &HeaderMap) -> Result<Rights, ApiError> {
-        let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let Some(token) = header.and_then(|text| text.strip_prefix("Bearer ")).filter(|t| !t.is_empty())
-        else {
-            return Err(ApiError::unauthorized("token is required"));
-        };
-        match token {
-            token if token == self.read_write => Ok(Rights::ReadWrite),
-            token if token == self.read_only => Ok(Rights::ReadOnly),
-            _ => Err(ApiError::unauthorized("the token you have provided is invalid")),
+    fn rights(&self, vendor: Vendor, headers: &HeaderMap) -> Result<Rights, Refusal<'static>> {
+        match vendor.token(headers) {
+            None => Err(Refusal::NoToken),
+            Some(token) if token == self.read_write => Ok(Rights::ReadWrite),
+            Some(token) if token == self.read_only => Ok(Rights::ReadOnly),
+            Some(_) => Err(Refusal::WrongToken),
         }
+    }
+
+    fn take(&mut self, vendor: Vendor, now_ms: u64) -> bool {
+        self.buckets.get_mut(&vendor).is_none_or(|bucket| bucket.take(now_ms))
     }
 
     fn log(&mut self, entry: Value) {
@@ -93,6 +92,10 @@ struct Bucket {
 const HOUR_MS: u64 = 3_600_000;
 
 impl Bucket {
+    fn all(limit: u64, now_ms: u64) -> BTreeMap<Vendor, Self> {
+        Vendor::ALL.into_iter().map(|vendor| (vendor, Self::full(limit, now_ms))).collect()
+    }
+
     fn full(limit: u64, now_ms: u64) -> Self {
         Self { limit, free_ms: HOUR_MS, at_ms: now_ms }
     }
@@ -113,6 +116,11 @@ impl Bucket {
         taken.is_some()
     }
 
+    /// Seconds until the next request may come.
+    fn next_secs(&self) -> u64 {
+        self.cost_ms().saturating_sub(self.free_ms).div_ceil(1000).max(1)
+    }
+
     /// Limit, what is left, and the second at which all of it is free again.
     fn headers(&mut self, now_ms: u64) -> [(&'static str, u64); 3] {
         self.refill(now_ms);
@@ -123,34 +131,42 @@ impl Bucket {
 }
 
 /// Adds what only known paths get: a token is asked for, and the rate limit counts.
-pub(crate) fn guarded(routes: Router<Arc<Fake>>, fake: &Arc<Fake>) -> Router<Arc<Fake>> {
+pub(crate) fn guarded(vendor: Vendor, routes: Router<Arc<Fake>>, fake: &Arc<Fake>) -> Router<Arc<Fake>> {
     routes
-        .route_layer(middleware::from_fn_with_state(fake.clone(), admit))
-        .fallback(async || ApiError::no_route())
+        .route_layer(middleware::from_fn_with_state((vendor, fake.clone()), admit))
+        .fallback(async move || vendor.refuse(Refusal::NoRoute))
 }
 
-async fn admit(State(fake): State<Arc<Fake>>, request: Request, next: Next) -> Response {
+async fn admit(State((vendor, fake)): State<(Vendor, Arc<Fake>)>, request: Request, next: Next) -> Response {
     let now_ms = clock::now_ms();
     let refused = {
         let mut gate = fake.gate();
-        match gate.rights(request.headers()) {
-            Err(unauthorized) => return unauthorized.into_response(),
-            Ok(_) if !gate.bucket.take(now_ms) => Some(ApiError::rate_limited()),
-            Ok(Rights::ReadOnly) if request.method() != Method::GET => Some(ApiError::token_readonly()),
+        match gate.rights(vendor, request.headers()) {
+            Err(refused) => return vendor.refuse(refused),
+            Ok(_) if !gate.take(vendor, now_ms) => Some(Refusal::RateLimited),
+            Ok(Rights::ReadOnly) if request.method() != Method::GET => Some(Refusal::ReadOnly),
             Ok(_) => None,
         }
     };
     let mut response = match refused {
-        Some(refused) => refused.into_response(),
+        Some(refused) => vendor.refuse(refused),
         None => next.run(request).await,
     };
-    add_rate_headers(&fake, response.headers_mut());
+    add_rate_headers(vendor, &fake, &mut response);
     response
 }
 
-fn add_rate_headers(fake: &Fake, headers: &mut HeaderMap) {
-    for (name, value) in fake.gate().bucket.headers(clock::now_ms()) {
-        headers.insert(name, HeaderValue::from(value));
+fn add_rate_headers(vendor: Vendor, fake: &Fake, response: &mut Response) {
+    if !vendor.tells_rate() {
+        return;
+    }
+    let mut gate = fake.gate();
+    let Some(bucket) = gate.buckets.get_mut(&vendor) else { return };
+    for (name, value) in bucket.headers(clock::now_ms()) {
+        response.headers_mut().insert(name, HeaderValue::from(value));
+    }
+    if vendor == Vendor::DigitalOcean && response.status() == StatusCode::TOO_MANY_REQUESTS {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(bucket.next_secs()));
     }
 }
 
@@ -176,7 +192,7 @@ where
     F: Future<Output = Result<Response, Infallible>>,
 {
     let uri = request.uri().clone();
-    let Some(path) = uri.path().strip_prefix("/v1").filter(|rest| rest.starts_with('/')) else {
+    let Some((vendor, path)) = Vendor::of(uri.path()) else {
         return route(request).await.map_err(|never| match never {});
     };
     let method = request.method().clone();
@@ -184,11 +200,15 @@ where
     let struck = fault.is_some();
     let result = match fault {
         None => route(request).await.map_err(|never| match never {}),
-        Some(fault) => act_out(fake, &fault, request, route).await,
+        Some(fault) => act_out(vendor, fake, &fault, request, route).await,
     };
     let status = result.as_ref().ok().map(|response| response.status().as_u16());
     if fake.options.verbose {
-        eprintln!("{method} /v1{path} {}", status.map_or("dropped".to_owned(), |status| status.to_string()));
+        eprintln!(
+            "{method} {} {}",
+            uri.path(),
+            status.map_or("dropped".to_owned(), |status| status.to_string())
+        );
     }
     fake.gate().log(json!({
         "at": rfc3339(clock::now_ms()), "method": method.as_str(), "path": path, "query": uri.query(),
@@ -198,6 +218,7 @@ where
 }
 
 async fn act_out<F>(
+    vendor: Vendor,
     fake: &Fake,
     fault: &Fault,
     request: Request<Body>,
@@ -218,14 +239,13 @@ where
         (None, Some(acted)) => acted,
         (status, _) => {
             let status = status.unwrap_or_default();
-            let error = ApiError::body(&fault.code, "this is a fault that a test asked for", &Value::Null);
             match &fault.body {
                 Some(raw) => (status, raw.clone()).into_response(),
-                None => json_response(status, &error),
+                None => vendor.refuse(Refusal::Fault(status, &fault.code)),
             }
         }
     };
-    add_rate_headers(fake, response.headers_mut());
+    add_rate_headers(vendor, fake, &mut response);
     for (name, value) in &fault.headers {
         response.headers_mut().insert(name.clone(), value.clone());
     }

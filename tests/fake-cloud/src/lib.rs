@@ -1,7 +1,8 @@
-//! A stateful stand-in for Hetzner's Cloud API with simulated guests, for trying Mayfly and for its tests.
+//! A stateful stand-in for the clouds that Mayfly speaks to, with simulated guests, for trying it and for its tests.
 //!
-//! `api` speaks as the vendor does, `front` stands before it (tokens, rate limit, faults), `cloud` is the state,
-//! `guest` plays the VMs and their doors, `control` is what tests turn and look at. Nothing here is used by
+//! `api` speaks as Hetzner does, `digitalocean` as its namesake; `vendor` tells them apart, `front` stands before them (tokens,
+//! rate limit, faults), `cloud` is the state, `hosts` what all servers have in common, `guest` plays the VMs and their
+//! doors, `control` is what tests turn and look at. Nothing here is used by
 //! Mayfly itself, and nothing here leaves the machine: it listens on the loopback address only.
 
 mod answer;
@@ -12,14 +13,20 @@ mod clock;
 mod cloud;
 mod config;
 mod control;
+mod digitalocean;
 mod error;
 mod fake;
 mod faults;
 mod front;
 mod guest;
+mod hosts;
 mod labels;
+mod network;
+mod public_key;
 mod query;
 mod resources;
+mod route;
+mod vendor;
 
 pub use config::{Capacity, Config, FailPhase};
 pub use fake::{Options, Running, start};

@@ -31,6 +31,14 @@ impl Query {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// Everything but these names, as it goes on in a query string.
+    pub(crate) fn without(&self, names: &[&str]) -> String {
+        let others = self.0.iter().filter(|(name, _)| !names.contains(&name.as_str()));
+        let parts: Vec<String> =
+            others.map(|(name, value)| format!("&{}={}", encode(name), encode(value))).collect();
+        parts.concat()
+    }
+
     fn number(&self, name: &str, default: u64) -> Result<u64, ApiError> {
         let Some(text) = self.get(name) else { return Ok(default) };
         text.parse()
@@ -60,6 +68,16 @@ pub(crate) fn decode(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// Percent-encoding of whatever is not unreserved.
+fn encode(text: &str) -> String {
+    text.bytes().fold(String::new(), |out, byte| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            out + &char::from(byte).to_string()
+        }
+        _ => out + &format!("%{byte:02X}"),
+    })
+}
+
 /// What a list can be asked for.
 pub(crate) struct Listing {
     /// The key of the array in the answer.
@@ -74,7 +92,7 @@ pub(crate) struct Listing {
 }
 
 /// The largest page that Hetzner gives.
-pub(crate) const MAX_PER_PAGE: u64 = 50;
+const MAX_PER_PAGE: u64 = 50;
 const DEFAULT_PER_PAGE: u64 = 25;
 
 impl Listing {

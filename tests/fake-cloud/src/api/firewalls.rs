@@ -1,17 +1,16 @@
 //! Firewalls: rules, and what they are applied to (servers, or label selectors).
 
-use std::net::IpAddr;
-
 use serde_json::{Value, json};
 
-use super::Call;
 use crate::answer::Answer;
 use crate::body::Fields;
 use crate::cloud::{Cloud, Task};
 use crate::error::ApiError;
 use crate::labels::Selector;
+use crate::network::{is_network, is_port_range};
 use crate::query::Listing;
 use crate::resources::{Firewall, Target, Then};
+use crate::route::Call;
 
 const LIST: Listing =
     Listing { key: "firewalls", sort: &["id", "name", "created"], filters: &[("name", &[])], labels: true };
@@ -323,14 +322,6 @@ fn parse_rule(rule: &mut Fields) -> Value {
     })
 }
 
-fn is_port_range(text: &str) -> bool {
-    let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
-    match text.split_once('-') {
-        Some((low, high)) => matches!((port(low), port(high)), (Some(low), Some(high)) if low <= high),
-        None => port(text).is_some(),
-    }
-}
-
 fn parse_networks(rule: &mut Fields, name: &str) -> Vec<String> {
     let list = rule.list(name).unwrap_or_default();
     if list.len() > MAX_NETWORKS {
@@ -344,36 +335,4 @@ fn parse_networks(rule: &mut Fields, name: &str) -> Vec<String> {
         }
     }
     networks
-}
-
-/// CIDR notation whose host bits are zero.
-fn is_network(text: &str) -> bool {
-    let Some((address, length)) = text.split_once('/') else { return false };
-    let Ok(length) = length.parse::<u32>() else { return false };
-    match address.parse() {
-        Ok(IpAddr::V4(ip)) => length <= 32 && ip.to_bits().checked_shl(length).unwrap_or(0) == 0,
-        Ok(IpAddr::V6(ip)) => length <= 128 && ip.to_bits().checked_shl(length).unwrap_or(0) == 0,
-        Err(_) => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn networks_and_ports_are_checked() {
-        for network in ["0.0.0.0/0", "::/0", "10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"] {
-            assert!(is_network(network), "{network}");
-        }
-        for network in ["10.0.0.1/8", "10.0.0.0", "10.0.0.0/33", "x/8", "2001:db8::1/64", "10.0.0.0/-1"] {
-            assert!(!is_network(network), "{network}");
-        }
-        for port in ["22", "80-443", "1-65535"] {
-            assert!(is_port_range(port), "{port}");
-        }
-        for port in ["0", "443-80", "65536", "", "a", "80-", "80,443"] {
-            assert!(!is_port_range(port), "{port}");
-        }
-    }
 }

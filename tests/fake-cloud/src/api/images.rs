@@ -2,13 +2,13 @@
 
 use serde_json::json;
 
-use super::Call;
 use crate::answer::Answer;
 use crate::body::Fields;
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::query::Listing;
 use crate::resources::Image;
+use crate::route::Call;
 
 const LIST: Listing = Listing {
     key: "images",

@@ -1,17 +1,15 @@
 //! SSH keys: unique by name and by blob, with the MD5 fingerprint that the API shows.
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use md5::{Digest, Md5};
 use serde_json::json;
 
-use super::Call;
 use crate::answer::Answer;
 use crate::body::Fields;
 use crate::cloud::Cloud;
 use crate::error::ApiError;
+use crate::public_key::fingerprint;
 use crate::query::Listing;
 use crate::resources::SshKey;
+use crate::route::Call;
 
 const LIST: Listing = Listing {
     key: "ssh_keys",
@@ -84,39 +82,4 @@ pub(super) fn delete(cloud: &mut Cloud, call: &Call) -> Result<Answer, ApiError>
 fn require_unique_name(cloud: &Cloud, name: &str, except: Option<u64>) -> Result<(), ApiError> {
     let taken = cloud.ssh_keys.values().any(|key| key.name == name && Some(key.id) != except);
     ApiError::unless(taken, || ApiError::not_unique("name", "name is already used"))
-}
-
-/// `type blob [comment]`; the blob starts with its own type's name.
-fn fingerprint(public_key: &str) -> Option<String> {
-    let mut words = public_key.split_whitespace();
-    let (kind, blob) = (words.next()?, words.next()?);
-    let blob = BASE64_STANDARD.decode(blob).ok()?;
-    let (length, rest) = blob.split_first_chunk::<4>()?;
-    let inner = rest.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
-    if inner != kind.as_bytes() {
-        return None;
-    }
-    let pairs: Vec<String> = Md5::digest(&blob).iter().map(|byte| format!("{byte:02x}")).collect();
-    Some(pairs.join(":"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The fingerprint that `ssh-keygen -E md5 -lf` prints for this key.
-    #[test]
-    fn the_fingerprint_is_ssh_keygens() {
-        let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICWdWq42sptM/kYO7/5ADj7XtlhaY888WUWvO7UDD73I me@here";
-        assert_eq!(fingerprint(key).as_deref(), Some("c3:d7:01:f0:d2:c2:0d:9f:da:b1:04:f0:83:9e:ff:2c"));
-    }
-
-    #[test]
-    fn what_is_no_key_has_no_fingerprint() {
-        for text in
-            ["", "ssh-ed25519", "ssh-ed25519 !!!", "ssh-ed25519 AAAA", "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAA"]
-        {
-            assert_eq!(fingerprint(text), None, "{text}");
-        }
-    }
 }

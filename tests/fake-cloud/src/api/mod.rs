@@ -1,7 +1,4 @@
-//! The API's route table, and how a handler is called.
-//!
-//! Each resource has its file. Handlers are plain functions of the state and the call; tokens, rate limit and
-//! faults are dealt with before they run (`front`).
+//! Hetzner's Cloud API: its route table, and what it answers before a handler runs. Each resource has its file.
 
 mod firewalls;
 mod images;
@@ -15,35 +12,39 @@ mod volumes;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{RawPathParams, RawQuery, State};
-use axum::response::IntoResponse;
-use axum::routing::{MethodFilter, MethodRouter};
+use axum::response::{IntoResponse, Response};
+use axum::routing::MethodFilter;
+use serde_json::Value;
 
-use crate::answer::Answer;
-use crate::cloud::Cloud;
+use crate::answer::json_response;
 use crate::error::ApiError;
 use crate::fake::Fake;
-use crate::query::Query;
-
-/// What a handler is given besides the state.
-#[derive(Debug)]
-pub(crate) struct Call {
-    /// The id or name in the path; empty where the path has none.
-    reference: String,
-    query: Query,
-    body: Bytes,
-}
+use crate::faults::FAULT;
+use crate::route::{Call, Handler, methods};
+use crate::vendor::Refusal;
 
 impl Call {
     /// The id in the path: a positive integer, or 422.
     fn id(&self) -> Result<u64, ApiError> {
-        let id = self.reference.parse().ok().filter(|id| *id >= 1);
+        let id = self.reference().parse().ok().filter(|id| *id >= 1);
         id.ok_or_else(|| ApiError::invalid("id", "must be a positive integer"))
     }
 }
 
-type Handler = fn(&mut Cloud, &Call) -> Result<Answer, ApiError>;
+/// What is answered before a handler runs.
+pub(crate) fn refuse(refusal: Refusal<'_>) -> Response {
+    let error = match refusal {
+        Refusal::NoToken => ApiError::unauthorized("token is required"),
+        Refusal::WrongToken => ApiError::unauthorized("the token you have provided is invalid"),
+        Refusal::ReadOnly => ApiError::token_readonly(),
+        Refusal::RateLimited => ApiError::rate_limited(),
+        Refusal::NoRoute => ApiError::no_route(),
+        Refusal::Fault(status, code) => {
+            return json_response(status, &ApiError::body(code, FAULT, &Value::Null));
+        }
+    };
+    error.into_response()
+}
 
 /// Every route under `/v1`.
 pub(crate) fn routes() -> Router<Arc<Fake>> {
@@ -51,7 +52,7 @@ pub(crate) fn routes() -> Router<Arc<Fake>> {
     let post = MethodFilter::POST;
     let put = MethodFilter::PUT;
     let delete = MethodFilter::DELETE;
-    let on_server = |action: Handler| methods(&[(post, action)]);
+    let on_server = |action: Handler<ApiError>| methods(&[(post, action)]);
     Router::new()
         .route("/servers", methods(&[(get, servers::list), (post, servers::create)]))
         .route(
@@ -101,20 +102,4 @@ pub(crate) fn routes() -> Router<Arc<Fake>> {
         .route("/datacenters/{id}", methods(&[(get, shelf::datacenters)]))
         .route("/pricing", methods(&[(get, shelf::pricing)]))
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
-}
-
-fn methods(list: &[(MethodFilter, Handler)]) -> MethodRouter<Arc<Fake>> {
-    list.iter().fold(MethodRouter::new(), |router, (method, handler)| {
-        let handler = *handler;
-        let endpoint = move |State(fake): State<Arc<Fake>>,
-                             path: RawPathParams,
-                             RawQuery(query): RawQuery,
-                             body: Bytes| async move {
-            let reference = path.iter().next().map(|(_, value)| value.to_owned()).unwrap_or_default();
-            let query = Query::parse(query.as_deref().unwrap_or_default());
-            let call = Call { reference, query, body };
-            fake.with(|cloud| handler(cloud, &call)).into_response()
-        };
-        router.on(*method, endpoint)
-    })
 }

@@ -2,7 +2,6 @@
 
 use serde_json::json;
 
-use super::Call;
 use crate::answer::Answer;
 use crate::body::Fields;
 use crate::catalogue::Location;
@@ -10,6 +9,7 @@ use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::query::Listing;
 use crate::resources::PrimaryIp;
+use crate::route::Call;
 
 const LIST: Listing = Listing {
     key: "primary_ips",

@@ -4,13 +4,13 @@
 
 use serde_json::json;
 
-use super::Call;
 use super::servers::{MAX_USER_DATA_BYTES, find_image, random_password};
 use crate::answer::Answer;
 use crate::body::Fields;
 use crate::cloud::{Cloud, Task};
 use crate::error::ApiError;
 use crate::resources::{Image, Then};
+use crate::route::Call;
 
 /// A snapshot takes longer than the rest, as the real one does.
 const IMAGE_STEPS: u64 = 3;

@@ -6,7 +6,6 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use super::Call;
 use super::firewalls::MAX_PER_SERVER;
 use crate::answer::Answer;
 use crate::body::{Fields, reference_of};
@@ -17,6 +16,7 @@ use crate::error::ApiError;
 use crate::labels::{Labels, is_hostname};
 use crate::query::Listing;
 use crate::resources::{Image, Server, Then};
+use crate::route::Call;
 
 /// What cloud-init may be given.
 pub(super) const MAX_USER_DATA_BYTES: usize = 32_768;

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::Call;
 use crate::answer::Answer;
 use crate::catalogue::{self, LOCATIONS, Location, SERVER_TYPES, ServerType};
 use crate::cloud::Cloud;
 use crate::error::ApiError;
 use crate::query::Listing;
+use crate::route::Call;
 
 const SERVER_TYPE_LIST: Listing =
     Listing { key: "server_types", sort: &[], filters: &[("name", &[])], labels: false };

@@ -74,7 +74,7 @@ fn visit<T>(fake: &Arc<Fake>, ip: &str, headers: &HeaderMap, look: impl FnOnce(&
 }
 
 fn find<'a>(cloud: &'a mut Cloud, ip: &str) -> Option<&'a mut Record> {
-    let server = cloud.server_at(ip)?.id;
+    let server = cloud.server_at(ip)?;
     cloud.guests.get_powered(server)
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Method;
+use hyper::header::AUTHORIZATION;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -312,17 +313,21 @@ impl Life {
     async fn delete_at_provider(&mut self) -> bool {
         let credential =
             self.note(|record| record.secrets.clone().map(|secrets| secrets.provider_credential));
-        let Some(bearer) = credential.filter(|credential| !credential.0.is_empty()) else { return false };
+        let Some(credential) = credential.filter(|credential| !credential.0.is_empty()) else { return false };
         self.note(|record| record.delete_attempts += 1);
-        let url = format!("http://{}/v1/servers/{}", self.fake.address, self.server);
-        let call = Call { method: Method::DELETE, url, bearer, address: self.address.clone(), body: None };
-        matches!(call.make().await, Ok(reply) if reply.status == 200)
+        let end = self.fake.with(|cloud| cloud.own_end(self.server));
+        let url = format!("http://{}{}", self.fake.address, end.path);
+        let (method, body) = (end.method, end.body);
+        let header = end.vendor.token_header();
+        let call = Call { method, url, header, credential, address: self.address.clone(), body };
+        matches!(call.make().await, Ok(reply) if (200..300).contains(&reply.status))
     }
 
     async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Result<Reply, String> {
         let url = format!("{}{path}", self.vm.worker.trim_end_matches('/'));
-        let (bearer, address) = (self.vm.capability.clone(), self.address.clone());
-        Call { method, url, bearer, address, body }.make().await
+        let (credential, address) = (self.vm.capability.clone(), self.address.clone());
+        let header = &AUTHORIZATION;
+        Call { method, url, header, credential, address, body }.make().await
     }
 
     /// Tries again until there is a 200 or a refusal that will not change.

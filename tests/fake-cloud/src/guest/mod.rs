@@ -22,12 +22,11 @@ use vm_file::VmFile;
 pub(crate) fn start(fake: &Arc<Fake>, server: u64) {
     fake.with(|cloud| {
         let now_ms = cloud.now_ms;
-        let Some(host) = cloud.servers.get(&server).filter(|host| host.status == "running") else { return };
+        let Some(host) = cloud.host(server).filter(|host| host.is_running) else { return };
         if !cloud.config.guests {
             return;
         }
-        let parsed = VmFile::from_user_data(&host.user_data);
-        let address = cloud.address_of(server).unwrap_or_default();
+        let (parsed, address) = (VmFile::from_user_data(host.user_data), host.address);
         match parsed {
             Err(why) => cloud.guests.refuse(server, why),
             Ok(vm) => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, RETRY_AFTER};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -34,8 +34,10 @@ pub(crate) struct Call {
     pub method: Method,
     /// Where, with scheme and path.
     pub url: String,
+    /// Where the credential goes; as a bearer if it is `authorization`.
+    pub header: &'static HeaderName,
     /// What to authenticate with.
-    pub bearer: super::vm_file::Secret,
+    pub credential: super::vm_file::Secret,
     /// The guest's own address, which the edge in front of a real Worker would know.
     pub address: String,
     /// JSON.
@@ -62,11 +64,12 @@ impl Call {
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
         tokio::spawn(connection);
         let body = self.body.map(|body| body.to_string()).unwrap_or_default();
+        let scheme = if *self.header == AUTHORIZATION { "Bearer " } else { "" };
         let request = Request::builder()
             .method(self.method)
             .uri(path)
             .header(HOST, authority)
-            .header(AUTHORIZATION, format!("Bearer {}", self.bearer.0))
+            .header(self.header, format!("{scheme}{}", self.credential.0))
             .header("cf-connecting-ip", self.address)
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body)))

@@ -91,6 +91,14 @@ impl Cloud {
         send(&self.address(), method, &format!("/v1{path}"), &[("authorization", &token)], &body).await
     }
 
+    /// A request to DigitalOcean's API.
+    pub async fn digitalocean(&self, method: &str, path: &str, body: Value) -> Answer {
+        let token = format!("Bearer {TOKEN}");
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let path = format!("/digitalocean/v2{path}");
+        send(&self.address(), method, &path, &[("authorization", &token)], &body).await.expect("an answer")
+    }
+
     pub async fn api(&self, method: &str, path: &str, body: Value) -> Answer {
         self.try_api(method, path, &body).await.expect("an answer")
     }
@@ -152,4 +160,23 @@ pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
         }
     };
     tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("never came true: {what}"));
+}
+
+/// A Worker that answers the same to everything; its address.
+pub async fn stand_in(answer: Value) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let body = answer.to_string();
+            tokio::spawn(async move {
+                let mut buffer = [0_u8; 4096];
+                let _ = stream.read(&mut buffer).await;
+                let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
+                let text = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                let _ = stream.write_all(text.as_bytes()).await;
+            });
+        }
+    });
+    url
 }
