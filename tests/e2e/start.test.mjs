@@ -8,6 +8,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { createServer } from 'node:net';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { FAKE_PROVIDERS } from '../run/fake-providers.mjs';
 import { freePort } from './support/ports.mjs';
 import { until } from './support/until.mjs';
 
@@ -116,6 +117,24 @@ test('a port in use is named, and nothing is started', async () => {
   } finally {
     server.close();
   }
+});
+
+test('a fake that there is not is named, with those that there are', async () => {
+  const it = await start({ FAKE_PROVIDERS: 'hetzner,atlantis' });
+  assert.equal(await it.ended, 1);
+  assert.match(it.err, /FAKE_PROVIDERS: there is no fake of atlantis; there are hetzner, /);
+  assert.equal(it.out, '');
+});
+
+test('FAKE_PROVIDERS says which providers are there', async () => {
+  const names = FAKE_PROVIDERS;
+  const it = await start({ FAKE_PROVIDERS: names.join(',') });
+  assert.match(it.out, /^ready /, it.err);
+  const options = await fetch(`${it.url}/options`, { headers: { authorization: `Bearer ${TOKEN}` } });
+  const { providers, errors } = await options.json();
+  assert.deepEqual([providers.map((it) => it.name).sort(), errors], [[...names].sort(), []]);
+  it.npm.kill('SIGTERM');
+  await it.ended;
 });
 
 test('a part that dies ends everything, with a message', async () => {

@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fakeProviders, fakeVars } from './fake-providers.mjs';
 import { cacheDir, root } from './prepare.mjs';
 
 /** A provider is configured when one of these is. AWS's is left out of the second list: many shells export it. */
@@ -24,6 +25,7 @@ export function localOptions(env = process.env) {
     port: portOf(env, 'PORT', DEFAULT_PORT),
     cloudPort: portOf(env, 'CLOUD_PORT', 8790),
     cloudToken: env.CLOUD_TOKEN || 'dev-cloud-token',
+    fakes: fakeProviders(env.FAKE_PROVIDERS),
     apiToken: env.MAYFLY_API_TOKEN || kept('api_token', () => randomBytes(24).toString('base64url')),
     given: { ...devVars(), ...fromEnvironment(env) },
   };
@@ -62,7 +64,7 @@ export function isSimulation(given) {
 }
 
 /** Vars and secrets for the Worker. */
-export function localVars({ port, cloudPort, cloudToken, apiToken, given }) {
+export function localVars({ port, cloudPort, cloudToken, fakes, apiToken, given }) {
   const origin = `http://127.0.0.1:${port}`;
   const vars = {
     API_TOKEN: apiToken,
@@ -77,10 +79,7 @@ export function localVars({ port, cloudPort, cloudToken, apiToken, given }) {
   return {
     ...vars,
     DEPLOYMENT: given.DEPLOYMENT ?? 'mayfly',
-    SIMULATION: '1',
-    HETZNER_TOKEN: cloudToken,
-    HETZNER_API_URL: `${cloud}/v1`,
-    VM_ORIGIN: `${cloud}/guests/{ipv4}`,
+    ...fakeVars(cloud, cloudToken, fakes),
   };
 }
 

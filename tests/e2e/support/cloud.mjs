@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { fakeVars } from '../../run/fake-providers.mjs';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const PROGRAM =
@@ -40,12 +41,9 @@ export async function startFakeCloud({ token = 'test-cloud-token', port = 0, gue
     token,
     apiUrl: `${url}/v1`,
     /** What the Worker's configuration needs to use it, simulated guests included. */
-    vars: {
-      HETZNER_TOKEN: token,
-      HETZNER_API_URL: `${url}/v1`,
-      SIMULATION: '1',
-      VM_ORIGIN: `${url}/guests/{ipv4}`,
-    },
+    vars: fakeVars(url, token, ['hetzner']),
+    /** The same for other providers; another token is one that the cloud does not know. */
+    varsOf: (providers, itsToken = token) => fakeVars(url, itsToken, providers),
     state: () => control('GET', 'state'),
     requests: async () => (await control('GET', 'requests')).requests,
     reset: () => control('POST', 'reset'),

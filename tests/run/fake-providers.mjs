@@ -1,0 +1,26 @@
+// The providers that the fake cloud can stand in for: what the Worker's configuration needs to use each. Which of them are
+// switched on, and who starts them, is decided elsewhere.
+
+/** Vars of the Worker by provider, from the fake cloud's address and token. */
+const PROVIDERS = {
+  hetzner: (cloud, token) => ({ HETZNER_TOKEN: token, HETZNER_API_URL: `${cloud}/v1` }),
+  digitalocean: (cloud, token) => ({ DIGITALOCEAN_TOKEN: token, DIGITALOCEAN_API_URL: `${cloud}/digitalocean/v2` }),
+};
+
+export const FAKE_PROVIDERS = Object.keys(PROVIDERS);
+
+/** The names in a comma-separated list; without one the first. A name that is unknown is an error that says which there are. */
+export function fakeProviders(text) {
+  const names = (text ?? '').split(',').map((it) => it.trim()).filter(Boolean);
+  const unknown = names.filter((it) => !FAKE_PROVIDERS.includes(it));
+  if (unknown.length > 0) {
+    throw new Error(`FAKE_PROVIDERS: there is no fake of ${unknown.join(', ')}; there are ${FAKE_PROVIDERS.join(', ')}`);
+  }
+  return names.length > 0 ? [...new Set(names)] : [FAKE_PROVIDERS[0]];
+}
+
+/** Vars of a Worker that uses the fake cloud at this address as these providers, simulated guests included. */
+export function fakeVars(cloud, token, providers) {
+  const vars = { SIMULATION: '1', VM_ORIGIN: `${cloud}/guests/{ipv4}` };
+  return Object.assign(vars, ...providers.map((it) => PROVIDERS[it](cloud, token)));
+}
