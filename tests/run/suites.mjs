@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildTools, buildWorker, cacheDir, root, run, say, targetDir, toolEnv } from './prepare.mjs';
-import { has, needChromium, needHcloud } from './tools.mjs';
+import { has, needChromium, needClients, needHcloud } from './tools.mjs';
 
 /** Free Workers may have 3 MB; we allow ourselves a third of it. */
 const GZIP_LIMIT_KIB = 1024;
@@ -17,7 +17,7 @@ export const SUITES = [
   { name: 'fmt', run: () => check('cargo', ['fmt', '--all', '--check']) },
   { name: 'pages', files: filesOf('tests/pages'), run: nodeTests },
   { name: 'clippy', run: () => check('cargo', ['clippy', ...RUST, '--all-targets', '--', '-D', 'warnings']) },
-  { name: 'rust', run: rustTests },
+  { name: 'rust', run: () => rustTests(RUST) },
   {
     name: 'doc',
     run: () => check('cargo', ['doc', ...RUST, '--no-deps', '--document-private-items'], { RUSTDOCFLAGS: '-D warnings' }),
@@ -25,10 +25,23 @@ export const SUITES = [
   { name: 'size', needs: [worker], run: size },
   { name: 'cloud-init', files: filesOf('tests/cloud-init'), run: cloudInitTests },
   { name: 'run', files: filesOf('tests/run'), needs: [worker, fakeCloud], run: nodeTests },
-  { name: 'e2e', files: filesOf('tests/e2e'), needs: [worker, fakeCloud, needHcloud], run: browserTests },
+  { name: 'e2e', files: filesOf('tests/e2e'), needs: [worker, fakeCloud, needHcloud, needClients], run: browserTests },
   { name: 'stand-ins', files: filesOf('tests/vm/stand-ins'), run: nodeTests },
   { name: 'vm', needs: [worker, fakeCloud], run: bootOnce },
 ];
+
+/** What is promised of these providers, twice: natively, and in workerd before the fake cloud. */
+export function contractSuites(providers) {
+  const filters = providers.map((it) => `${it}::`);
+  const cases = () => {
+    process.env.CONTRACT_PROVIDERS = providers.join(',');
+    return nodeTests(['tests/e2e/contract.test.mjs']);
+  };
+  return [
+    { name: 'contract', run: () => rustTests(['--locked', '--test', 'contract'], filters) },
+    { name: 'contract in workerd', needs: [worker, fakeCloud], run: cases },
+  ];
+}
 
 function filesOf(dir) {
   if (!existsSync(join(root, dir))) return [];
@@ -70,14 +83,15 @@ async function runLines(command, args, env, onLine) {
   return code;
 }
 
-async function rustTests() {
+/** Tests of these packages or targets; with filters, those whose path contains one of them. */
+async function rustTests(targets, filters = []) {
   const sum = { passed: 0, failed: 0, skipped: 0 };
   const hasNextest = has('cargo', 'nextest', '--version');
   // Random input for two minutes in all; a developer's own `cargo nextest run` takes twenty seconds of it.
   const env = { MAYFLY_FUZZ_SECS: process.env.MAYFLY_FUZZ_SECS ?? '120' };
   let code;
   if (hasNextest) {
-    const args = ['nextest', 'run', ...RUST, '--no-fail-fast', '--message-format', 'libtest-json'];
+    const args = ['nextest', 'run', ...targets, '--no-fail-fast', '--message-format', 'libtest-json', ...filters];
     code = await runLines('cargo', args, { ...env, NEXTEST_EXPERIMENTAL_LIBTEST_JSON: '1' }, (line) => {
       const event = line.startsWith('{') ? JSON.parse(line) : {};
       if (event.type !== 'suite' || event.event === 'started') return;
@@ -86,7 +100,7 @@ async function rustTests() {
       sum.skipped += event.ignored;
     });
   } else {
-    code = await runLines('cargo', ['test', ...RUST, '--no-fail-fast'], env, (line) => {
+    code = await runLines('cargo', ['test', ...targets, '--no-fail-fast', '--', ...filters], env, (line) => {
       process.stdout.write(`${line}\n`);
       const match = /^test result: .* (\d+) passed; (\d+) failed; (\d+) ignored/.exec(line);
       if (!match) return;
