@@ -1,6 +1,6 @@
 //! Successful answers of the API, and the one way in which JSON becomes a response.
 
-use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::http::{Response as HttpResponse, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
@@ -14,6 +14,10 @@ pub(crate) enum Answer {
     Created(Value),
     /// 202 with a body.
     Accepted(Value),
+    /// 200 with more headers.
+    WithHeaders(Vec<(HeaderName, String)>, Value),
+    /// 200 with plain text.
+    Text(String),
     /// 204.
     Empty,
 }
@@ -24,6 +28,16 @@ impl IntoResponse for Answer {
             Self::Ok(body) => json_response(StatusCode::OK, &body),
             Self::Created(body) => json_response(StatusCode::CREATED, &body),
             Self::Accepted(body) => json_response(StatusCode::ACCEPTED, &body),
+            Self::WithHeaders(headers, body) => {
+                let mut response = json_response(StatusCode::OK, &body);
+                for (name, value) in headers {
+                    if let Ok(value) = HeaderValue::from_str(&value) {
+                        response.headers_mut().insert(name, value);
+                    }
+                }
+                response
+            }
+            Self::Text(text) => text.into_response(),
             Self::Empty => StatusCode::NO_CONTENT.into_response(),
         }
     }

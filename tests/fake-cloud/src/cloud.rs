@@ -15,6 +15,7 @@ use crate::error::ApiError;
 use crate::guest::record::Guests;
 use crate::labels::Selector;
 use crate::resources::{Action, Firewall, Image, PrimaryIp, Server, SshKey, Then, Volume};
+use crate::scaleway::{self, Project};
 use crate::vendor::Vendor;
 
 /// What an action on a server is to be.
@@ -51,6 +52,8 @@ pub(crate) struct Cloud {
     pub actions: BTreeMap<u64, Action>,
     /// DigitalOcean's.
     pub digitalocean: Team,
+    /// Scaleway's.
+    pub scaleway: Project,
     /// Simulated guests.
     pub guests: Guests,
     /// Servers whose guests are to start.
@@ -103,6 +106,7 @@ impl Cloud {
                     self.primary_ips.retain(|_, ip| ip.id != id || ip.assignee.is_some());
                 }
                 Timer::Of(Vendor::DigitalOcean, id) => digitalocean::end_action(self, id),
+                Timer::Of(Vendor::Scaleway, id) => scaleway::end_task(self, id),
                 Timer::Of(Vendor::Hetzner, _) => {}
             }
         }

@@ -23,6 +23,7 @@ use crate::fake::Fake;
 use crate::faults::Fault;
 use crate::guest::record::Order;
 use crate::resources::{Image, SshKey, Volume};
+use crate::scaleway;
 
 /// Routes under `/_fake`.
 pub(crate) fn routes() -> Router<Arc<Fake>> {
@@ -88,6 +89,7 @@ fn snapshot(cloud: &Cloud) -> Value {
         "images": images.collect::<Vec<_>>(),
         "actions": actions.collect::<Vec<_>>(),
         "digitalocean": digitalocean::state(cloud),
+        "scaleway": scaleway::state(cloud),
         "guests": cloud.guests.all_json(),
         "created_ever": cloud.created_ever,
     })

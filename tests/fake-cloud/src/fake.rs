@@ -20,7 +20,7 @@ use crate::cloud::Cloud;
 use crate::config::Config;
 use crate::front::{self, Gate};
 use crate::vendor::{Refusal, Vendor};
-use crate::{api, clock, control, digitalocean, guest};
+use crate::{api, clock, control, digitalocean, guest, scaleway};
 
 /// How to start.
 #[derive(Debug, Clone)]
@@ -113,7 +113,11 @@ pub async fn start(options: Options) -> std::io::Result<Running> {
         gate: Mutex::new(gate),
         due_changed: Notify::new(),
     });
-    let vendors = [(Vendor::Hetzner, api::routes()), (Vendor::DigitalOcean, digitalocean::routes())];
+    let vendors = [
+        (Vendor::Hetzner, api::routes()),
+        (Vendor::DigitalOcean, digitalocean::routes()),
+        (Vendor::Scaleway, scaleway::routes()),
+    ];
     let router = vendors
         .into_iter()
         .fold(Router::new(), |router, (vendor, routes)| {

@@ -3,10 +3,11 @@
 //! How each vendor's servers live is in `cloud` and in the vendors' modules.
 
 use hyper::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cloud::Cloud;
 use crate::vendor::Vendor;
+use crate::{digitalocean, scaleway};
 
 /// A server as its guest sees it.
 #[derive(Debug)]
@@ -39,6 +40,16 @@ impl Cloud {
             let address = self.address_of(server).unwrap_or_default();
             return Some(Host { user_data: &it.user_data, address, is_running: it.status == "running" });
         }
+        if let Some(it) = self.scaleway.servers.get(&server) {
+            let given = it.booted_with.as_ref().or_else(|| it.user_data.get("cloud-init"));
+            let flexible = self.scaleway.ips.values().find(|ip| ip.server == Some(server));
+            let address = it.dynamic_ip.as_ref().or_else(|| flexible.map(|ip| &ip.address));
+            return Some(Host {
+                user_data: given.map_or("", String::as_str),
+                address: address.cloned().unwrap_or_default(),
+                is_running: it.state == "running",
+            });
+        }
         let droplet = self.digitalocean.droplets.get(&server)?;
         Some(Host {
             user_data: &droplet.user_data,
@@ -49,14 +60,15 @@ impl Cloud {
 
     /// The id that guests and tests know a server by: the vendor's own.
     pub(crate) fn server_named(&self, reference: &str) -> Option<u64> {
-        let id = reference.parse().ok()?;
+        let id = reference.parse().ok().or_else(|| scaleway::server_number(reference))?;
         self.host(id).map(|_| id)
     }
 
     /// Servers that have power.
     pub(crate) fn powered(&self) -> Vec<u64> {
-        let ids = self.servers.keys().chain(self.digitalocean.droplets.keys()).copied();
-        ids.filter(|id| self.host(*id).is_some_and(|host| host.is_running)).collect()
+        let ids =
+            self.servers.keys().chain(self.digitalocean.droplets.keys()).chain(self.scaleway.servers.keys());
+        ids.copied().filter(|id| self.host(*id).is_some_and(|host| host.is_running)).collect()
     }
 
     /// The server that has this IPv4 address.
@@ -64,8 +76,8 @@ impl Cloud {
         if let Some(ip) = self.primary_ips.values().find(|ip| ip.kind == "ipv4" && ip.ip == ipv4) {
             return ip.assignee.filter(|id| self.servers.contains_key(id));
         }
-        let mut droplets = self.digitalocean.droplets.values();
-        droplets.find(|it| it.ipv4.as_deref() == Some(ipv4)).map(|it| it.id)
+        let others = self.digitalocean.droplets.keys().chain(self.scaleway.servers.keys());
+        others.copied().find(|id| self.host(*id).is_some_and(|host| host.address == ipv4))
     }
 
     /// The system of a server goes down by itself: because the guest chose to.
@@ -73,12 +85,21 @@ impl Cloud {
         if self.servers.contains_key(&server) {
             self.shut_down_server(server);
         } else {
-            crate::digitalocean::shut_down(self, server);
+            digitalocean::shut_down(self, server);
+            scaleway::shut_down(self, server);
         }
     }
 
     /// How a server deletes itself at its vendor.
     pub(crate) fn own_end(&self, server: u64) -> OwnEnd {
+        if self.scaleway.servers.contains_key(&server) {
+            let (zone, id) = (self.scaleway.servers[&server].zone, scaleway::uuid_of_server(server));
+            let vendor = Vendor::Scaleway;
+            let path = format!("{}/instance/v1/zones/{zone}/servers/{id}/action", vendor.prefix());
+            // One that has power can only be terminated.
+            let body = Some(json!({ "action": "terminate" }));
+            return OwnEnd { vendor, method: Method::POST, path, body };
+        }
         let is_droplet = self.digitalocean.droplets.contains_key(&server);
         let (vendor, kind) =
             if is_droplet { (Vendor::DigitalOcean, "droplets") } else { (Vendor::Hetzner, "servers") };

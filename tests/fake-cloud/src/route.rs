@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::{RawPathParams, RawQuery, State};
 use axum::http::HeaderMap;
-use axum::http::header::HOST;
+use axum::http::header::{CONTENT_TYPE, HOST};
 use axum::response::IntoResponse;
 use axum::routing::{MethodFilter, MethodRouter};
 
@@ -22,6 +22,8 @@ pub(crate) struct Call {
     path: Vec<(String, String)>,
     /// The decoded query.
     pub query: Query,
+    /// As sent; empty where there was none.
+    pub content_type: String,
     /// Where the caller believes to be, for addresses in answers.
     pub host: String,
     /// The body.
@@ -54,11 +56,13 @@ pub(crate) fn methods<E: IntoResponse + 'static>(
                              RawQuery(query): RawQuery,
                              headers: HeaderMap,
                              body: Bytes| async move {
-            let host = headers.get(HOST).and_then(|it| it.to_str().ok()).unwrap_or_default().to_owned();
+            let header =
+                |name| headers.get(name).and_then(|it| it.to_str().ok()).unwrap_or_default().to_owned();
             let call = Call {
                 path: path.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
                 query: Query::parse(query.as_deref().unwrap_or_default()),
-                host,
+                content_type: header(CONTENT_TYPE),
+                host: header(HOST),
                 body,
             };
             fake.with(|cloud| handler(cloud, &call)).into_response()

@@ -5,7 +5,7 @@ use axum::http::header::{AUTHORIZATION, HeaderName};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
-use crate::{api, digitalocean};
+use crate::{api, digitalocean, scaleway};
 
 /// A vendor's API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,6 +14,8 @@ pub(crate) enum Vendor {
     Hetzner,
     /// DigitalOcean.
     DigitalOcean,
+    /// Scaleway.
+    Scaleway,
 }
 
 /// Why a request does not reach a handler.
@@ -35,13 +37,14 @@ pub(crate) enum Refusal<'a> {
 
 impl Vendor {
     /// All of them.
-    pub(crate) const ALL: [Self; 2] = [Self::Hetzner, Self::DigitalOcean];
+    pub(crate) const ALL: [Self; 3] = [Self::Hetzner, Self::DigitalOcean, Self::Scaleway];
 
     /// Where its API begins.
     pub(crate) fn prefix(self) -> &'static str {
         match self {
             Self::Hetzner => "/v1",
             Self::DigitalOcean => "/digitalocean/v2",
+            Self::Scaleway => "/scaleway",
         }
     }
 
@@ -57,6 +60,10 @@ impl Vendor {
     pub(crate) fn token_header(self) -> &'static HeaderName {
         match self {
             Self::Hetzner | Self::DigitalOcean => &AUTHORIZATION,
+            Self::Scaleway => {
+                static TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+                &TOKEN
+            }
         }
     }
 
@@ -72,6 +79,7 @@ impl Vendor {
     pub(crate) fn tells_rate(self) -> bool {
         match self {
             Self::Hetzner | Self::DigitalOcean => true,
+            Self::Scaleway => false,
         }
     }
 
@@ -80,6 +88,7 @@ impl Vendor {
         match self {
             Self::Hetzner => api::refuse(refusal),
             Self::DigitalOcean => digitalocean::refuse(refusal),
+            Self::Scaleway => scaleway::refuse(refusal),
         }
     }
 }

@@ -136,12 +136,8 @@ async fn a_droplet_lives_and_its_snapshot_outlives_it() {
     assert!(refusal(&cloud.digitalocean("POST", "/account/keys", key).await).2.contains("already in use"));
     let found = cloud.digitalocean("GET", &format!("/account/keys/{FINGERPRINT}"), Value::Null).await;
     assert_eq!(found.json["ssh_key"]["name"], "me");
-    cloud.configure(json!({ "action_ms": 300 })).await;
     let id = create(&cloud, "vm", json!({ "ssh_keys": [FINGERPRINT], "user_data": "#cloud-config\n" })).await;
     let path = format!("/droplets/{id}");
-    let pending = (422, "unprocessable_entity", "Droplet already has a pending event.");
-    assert_eq!(refusal(&cloud.digitalocean("DELETE", &path, Value::Null).await), pending);
-    cloud.configure(json!({ "action_ms": 10 })).await;
     until(&cloud, id, "active").await;
     let seen = cloud.state().await["digitalocean"]["droplets"][0].clone();
     assert_eq!((&seen["user_data_bytes"], &seen["ssh_key_names"]), (&json!(14), &json!(["me"])));
@@ -173,6 +169,18 @@ async fn a_droplet_lives_and_its_snapshot_outlives_it() {
 }
 
 #[tokio::test]
+async fn nothing_is_done_to_a_droplet_while_something_is_being_done() {
+    let cloud = Cloud::start().await;
+    cloud.configure(json!({ "action_ms": 600_000 })).await;
+    let id = create(&cloud, "slow", json!({})).await;
+    let pending = (422, "unprocessable_entity", "Droplet already has a pending event.");
+    let path = format!("/droplets/{id}");
+    assert_eq!(refusal(&cloud.digitalocean("DELETE", &path, Value::Null).await), pending);
+    let off = json!({ "type": "power_off" });
+    assert_eq!(refusal(&cloud.digitalocean("POST", &format!("{path}/actions"), off).await), pending);
+}
+
+#[tokio::test]
 async fn a_firewall_takes_only_tags_that_exist() {
     let cloud = Cloud::start().await;
     let everywhere = json!({ "addresses": ["0.0.0.0/0", "::/0"] });
@@ -201,12 +209,7 @@ async fn a_guest_with_a_credential_deletes_its_own_droplet() {
         "idle_minutes": 1, "expires": 0, "next_seconds": 0, "want": null,
     }))
     .await;
-    let vm = json!({
-        "v": 1, "worker": worker, "vm": "abc", "capability": "c", "sealed": "", "web_ui": "cloudcli",
-        "repo_url": "https://example.com/a", "idle_minutes": 1, "expires": 0, "self_delete": "provider",
-    });
-    let file = json!({ "path": "/etc/mayfly/vm.json", "content": vm.to_string() });
-    let user_data = format!("#cloud-config\n{}", json!({ "write_files": [file] }));
+    let user_data = support::user_data(&worker);
     let id = create(&cloud, "vm", json!({ "user_data": user_data })).await;
     until(&cloud, id, "gone").await;
     let state = cloud.state().await;

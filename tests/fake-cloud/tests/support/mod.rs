@@ -99,6 +99,18 @@ impl Cloud {
         send(&self.address(), method, &path, &[("authorization", &token)], &body).await.expect("an answer")
     }
 
+    /// A request to Scaleway's Instance API; text is sent as it is.
+    pub async fn scaleway(&self, method: &str, path: &str, body: Value) -> Answer {
+        let (body, content_type) = match body {
+            Value::Null => (String::new(), "application/json"),
+            Value::String(text) => (text, "text/plain"),
+            other => (other.to_string(), "application/json"),
+        };
+        let path = format!("/scaleway/instance/v1/zones{path}");
+        let headers = [("x-auth-token", TOKEN), ("content-type", content_type)];
+        send(&self.address(), method, &path, &headers, &body).await.expect("an answer")
+    }
+
     pub async fn api(&self, method: &str, path: &str, body: Value) -> Answer {
         self.try_api(method, path, &body).await.expect("an answer")
     }
@@ -179,4 +191,14 @@ pub async fn stand_in(answer: Value) -> String {
         }
     });
     url
+}
+
+/// User data with a guest of this Worker's, who is idle after a minute and has a credential of its own.
+pub fn user_data(worker: &str) -> String {
+    let vm = json!({
+        "v": 1, "worker": worker, "vm": "abc", "capability": "c", "sealed": "", "web_ui": "cloudcli",
+        "repo_url": "https://example.com/a", "idle_minutes": 1, "expires": 0, "self_delete": "provider",
+    });
+    let file = json!({ "path": "/etc/mayfly/vm.json", "content": vm.to_string() });
+    format!("#cloud-config\n{}", json!({ "write_files": [file] }))
 }
