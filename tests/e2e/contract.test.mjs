@@ -231,7 +231,7 @@ for (const provider of chosen) describe(provider, () => {
     const answer = await create();
     assert.equal(answer.status, 201, JSON.stringify(answer.body));
     assert.deepEqual(answer.body.attempts.map((it) => it.outcome), ['adopted']);
-    assert.deepEqual((await servers()).map((it) => vendor.idOf(it.id)), [answer.body.vm.id]);
+    assert.deepEqual((await servers()).map((it) => vendor.idOf(it.id, it.zone)), [answer.body.vm.id]);
     await isReady(answer.body.vm.id);
     assert.equal((await worker.api('DELETE', `/vms/${answer.body.vm.id}`)).status, 200);
     await assertNothingLeft();

@@ -5,9 +5,11 @@
  */
 
 import assert from 'node:assert/strict';
+import { parse } from '@stoplight/yaml';
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -22,6 +24,59 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const REPO = 'https://github.com/octocat/Hello-World';
 const KEY = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDHGQOpuSOTyTBhrt98fEqsIRGKjt4ygN4lzdhaO4OJn';
 
+/**
+ * Scaleway's recorded answers hold null where its document has a type alone, and 202 for actions where it says 200; of
+ * refusals it says nothing at all.
+ */
+function mendScaleway(text) {
+  const document = parse(text);
+  const methods = (path) => Object.values(path).filter((it) => it?.responses);
+  for (const [path, item] of Object.entries(document.paths)) {
+    for (const method of methods(item)) {
+      if (path.endsWith('/action')) method.responses = { ...method.responses, 202: method.responses[200] };
+      allowNull(method.responses);
+      const required = ['type', 'message', 'resource', 'resource_id'];
+      method.responses[404] = { description: 'gone', content: { 'application/json': { schema: { type: 'object', required } } } };
+    }
+  }
+  const used = new Set();
+  for (const match of JSON.stringify(Object.values(document.paths).flatMap(methods).map((it) => it.responses)).matchAll(SCHEMA)) used.add(match[1]);
+  for (const name of used) {
+    const schema = document.components.schemas[name];
+    for (const match of JSON.stringify(schema).matchAll(SCHEMA)) used.add(match[1]);
+    allowNull(schema);
+  }
+  return JSON.stringify(document);
+}
+
+const SCHEMA = /#\/components\/schemas\/([^"]+)"/g;
+
+/** Every type below here may be null, too. */
+function allowNull(node) {
+  if (Array.isArray(node)) return node.forEach(allowNull);
+  if (node === null || typeof node !== 'object') return undefined;
+  if (typeof node.type === 'string') {
+    node.type = [node.type, 'null'];
+    if (Array.isArray(node.enum)) node.enum = [...node.enum, null];
+  }
+  return Object.values(node).forEach(allowNull);
+}
+
+/** Sends what Prism has a document for to Prism, and the rest straight to the fake. */
+async function startSplitter(isFor, prism, cloud) {
+  const server = createServer((incoming, outgoing) => {
+    const target = new URL((isFor(incoming.url) ? prism : cloud) + incoming.url);
+    const onward = request(target, { method: incoming.method, headers: { ...incoming.headers, host: target.host } }, (answer) => {
+      outgoing.writeHead(answer.statusCode, answer.headers);
+      answer.pipe(outgoing);
+    });
+    onward.on('error', () => outgoing.destroy());
+    incoming.pipe(onward);
+  });
+  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  return { url: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
+}
+
 const SUBJECTS = [
   {
     provider: 'hetzner',
@@ -32,6 +87,19 @@ const SUBJECTS = [
     vars: (prism) => ({ HETZNER_API_URL: prism }),
     location: 'nbg1',
     wrong: { path: '/servers', body: { name: 'x', server_type: 'cx23', image: 'debian-13', firewalls: [38] } },
+  },
+  {
+    provider: 'scaleway',
+    title: 'Scaleway’s',
+    variable: 'SCALEWAY_OPENAPI',
+    file: 'scaleway-instance.openapi.yml',
+    mend: mendScaleway,
+    upstream: (cloud) => `${cloud.url}/scaleway`,
+    // Marketplace and Block Storage are in other documents.
+    covers: (path) => path.startsWith('/instance/'),
+    vars: (prism) => ({ SCALEWAY_API_URL: prism }),
+    location: 'nl-ams-1',
+    wrong: { path: '/instance/v1/zones/fr-par-1/servers', body: { name: 'x', commercial_type: 'DEV1-S', tags: 'web' } },
   },
   {
     provider: 'digitalocean',
@@ -58,11 +126,12 @@ for (const it of SUBJECTS) {
     let url;
     let worker;
     let scratch;
+    let splitter;
 
     before(async () => {
       cloud = await startFakeCloud({ bootSeconds: 1, actionMs: 50 });
       scratch = await mkdtemp(join(tmpdir(), 'prism-test-'));
-      const spec = join(scratch, it.file);
+      const spec = join(scratch, 'openapi.json');
       const text = await readFile(document, 'utf8');
       await writeFile(spec, it.mend?.(text) ?? text);
       const port = await freePort();
@@ -78,10 +147,13 @@ for (const it of SUBJECTS) {
         });
       }
       await until('Prism listens', () => /Prism is listening/.test(printed));
-      worker = await startWorker({ vars: { ...cloud.varsOf([it.provider]), ...it.vars(url), PUBLIC_URL: undefined } });
+      splitter = it.covers && (await startSplitter(it.covers, url, it.upstream(cloud)));
+      const api = splitter?.url ?? url;
+      worker = await startWorker({ vars: { ...cloud.varsOf([it.provider]), ...it.vars(api), PUBLIC_URL: undefined } });
     });
     after(async () => {
       await worker?.close();
+      splitter?.close();
       prism?.kill();
       await cloud?.close();
       if (scratch) await rm(scratch, { recursive: true, force: true });

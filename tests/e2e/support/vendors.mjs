@@ -1,6 +1,10 @@
 // What the contract's cases need to know of each provider behind its fake: where its servers are in the fake's state, how
 // somebody else's is made, which request creates one, and how a creation that has begun is made to fail.
 
+/** For Scaleway: more of our servers than one page holds, and the disk of the smallest. */
+const CROWD = 101;
+const LOCAL_DISK = { 0: { volume_type: 'l_ssd', size: 20_000_000_000 } };
+
 /** A request to the fake with its token; fails on anything but a 2xx answer. */
 async function call(cloud, method, path, body, headers = { authorization: `Bearer ${cloud.token}` }) {
   const all = { ...headers, 'content-type': 'application/json' };
@@ -54,4 +58,43 @@ const digitalocean = {
     requests.some((it) => it.method === 'POST' && it.path === '/digitalocean/v2/firewalls' && it.status === 202),
 };
 
-export const VENDORS = { hetzner, digitalocean };
+const INSTANCE = '/scaleway/instance/v1/zones';
+const FOREIGN_ZONE = 'fr-par-1';
+const scalewayHeaders = (cloud) => ({ 'x-auth-token': cloud.token });
+
+/** Where a server is, by its id. */
+const zoneOf = async (cloud, id) => (await cloud.state()).scaleway.servers.find((it) => it.id === id).zone;
+
+const scaleway = {
+  // The foreign ones are all in one zone.
+  idOf: (id, zone = FOREIGN_ZONE) => `scaleway-${zone}-${id}`,
+  servers: (state) => state.scaleway.servers,
+  leftovers: ({ scaleway: it }) => [...it.servers, ...it.volumes, ...it.ips, ...it.images, ...it.snapshots],
+  shared: (state) => state.scaleway.security_groups.filter((it) => !it.project_default),
+  foreign: async (cloud, name) => {
+    const body = { name, commercial_type: 'DEV1-S', image: 'debian_trixie', tags: ['managed-by=mayfly'], volumes: LOCAL_DISK };
+    return (await call(cloud, 'POST', `${INSTANCE}/${FOREIGN_ZONE}/servers`, body, scalewayHeaders(cloud))).server.id;
+  },
+  /** A running server can only be terminated. */
+  destroy: async (cloud, id) =>
+    call(cloud, 'POST', `${INSTANCE}/${await zoneOf(cloud, id)}/servers/${id}/action`, { action: 'terminate' }, scalewayHeaders(cloud)),
+  // Its pages are as large as they are asked to be: a hundred more of ours make a second one.
+  smallPages: {},
+  crowd: async (cloud) => {
+    await cloud.config({ server_limit: 1000 });
+    const [{ tags, zone }] = (await cloud.state()).scaleway.servers.filter((it) => it.tags.some((tag) => tag.startsWith('mayfly-vm=')));
+    for (let nth = 0; nth < CROWD; nth += 1) {
+      const vm = `mayfly-vm=${'a'.repeat(23)}${String(nth).padStart(3, '2').replaceAll(/[0189]/g, (digit) => 'wxyz'['0189'.indexOf(digit)])}`;
+      const its = tags.map((tag) => (tag.startsWith('mayfly-vm=') ? vm : tag)).filter((tag) => !tag.startsWith('mayfly-idem'));
+      const body = { name: `more-${nth}`, commercial_type: 'DEV1-S', image: 'debian_trixie', tags: its, volumes: LOCAL_DISK };
+      await call(cloud, 'POST', `${INSTANCE}/${zone}/servers`, body, scalewayHeaders(cloud));
+    }
+    return CROWD;
+  },
+  list: { method: 'GET', path: `${INSTANCE}/*/servers` },
+  creation: { method: 'POST', path: `${INSTANCE}/*/servers` },
+  halfway: { method: 'PATCH', path: `${INSTANCE}/*/servers/*/user_data/cloud-init`, status: 400, code: 'invalid_arguments' },
+  madeBefore: (requests) => requests.some((it) => it.method === 'POST' && it.path.endsWith('/servers') && it.status === 201),
+};
+
+export const VENDORS = { hetzner, scaleway, digitalocean };
