@@ -140,15 +140,19 @@ pub(super) async fn create<H: Host>(
             Ok(created) => break created,
             Err(failed) => failed,
         };
-        if error.kind != ErrorKind::AlreadyExists {
-            return Err(Problem::from(error).with_attempts(attempts));
-        }
-        if let Some(idempotency) = &idempotency {
-            // The name derives from the key: whoever has it may be the first try of this same request.
+        let is_taken = error.kind == ErrorKind::AlreadyExists;
+        let is_disturbed =
+            matches!(error.kind, ErrorKind::NotFound | ErrorKind::Locked | ErrorKind::Conflict);
+        if let Some(idempotency) = idempotency.as_ref().filter(|_| is_taken || is_disturbed) {
+            // The name derives from the key: whoever has it may be the first try of this same request. Where names are not
+            // unique, the first try may have ended this one's server before it was ready.
             let known = made_by(ctx, provider, who, idempotency).await?;
             if let Some(vm) = settle(ctx, provider, known).await? {
                 return replay(ctx, &vm, idempotency);
             }
+        }
+        if !is_taken {
+            return Err(Problem::from(error).with_attempts(attempts));
         }
         if spec.name.is_some() || idempotency.is_some() || names == MAX_NAMES {
             let taken = format!("The name {} is taken in this account.", draft.name);

@@ -138,6 +138,23 @@ fn the_name_that_the_key_made_being_taken_means_adopting_its_vm() {
     is_replay_of_the_first(&send(&body(), &TestHost::new(script)));
 }
 
+/// Where names are not unique, the older one's request ends the younger one's server while it is still being made.
+#[test]
+fn a_creation_that_the_other_one_disturbed_answers_with_the_others_vm() {
+    for (status, fixture) in [(423, "error.locked"), (409, "error.conflict"), (404, "error.not_found")] {
+        let script = |second_look| {
+            Script::new()
+                .side_by_side(catalogue().into_iter().chain([found(&[])]))
+                .side_by_side(prepared())
+                .then(post("/servers").fixture(status, fixture))
+                .then(second_look)
+        };
+        is_replay_of_the_first(&send(&body(), &TestHost::new(script(found(&[first()])))));
+        let nobody = send(&body(), &TestHost::new(script(found(&[]))));
+        assert_ne!(nobody.status, 200, "{fixture}: it is an error where nobody was");
+    }
+}
+
 #[test]
 fn a_name_that_was_taken_before_the_key_was_used_is_a_conflict() {
     let script = Script::new()

@@ -44,6 +44,8 @@ impl Scaleway {
                     Ok(_) if !has_survivors(&server) => return Ok(()),
                     Ok(_) => terminated = Some(server),
                     Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
+                    // Somebody else acts on it: the next look shows what came of that.
+                    Err(error) if error.kind == ErrorKind::Locked => {}
                     // Some servers with block storage are refused: the other way is open to them.
                     Err(error) if matches!(error.kind, ErrorKind::Invalid | ErrorKind::Conflict) => {
                         may_terminate = false;
@@ -51,11 +53,17 @@ impl Scaleway {
                     Err(error) => return Err(error),
                 }
             } else if server.state == "stopped" {
-                absent_is_fine(self.send(host, self.delete_request(native)).await)?;
-                return self.delete_survivors(host, &server, true).await;
+                match absent_is_fine(self.send(host, self.delete_request(native)).await) {
+                    Ok(()) => return self.delete_survivors(host, &server, true).await,
+                    Err(error) if error.kind == ErrorKind::Locked => {}
+                    Err(error) => return Err(error),
+                }
             } else if !is_switched_off && (allows("poweroff") || server.state == "stopped in place") {
-                absent_is_fine(self.send(host, self.power_request(native, Power::Cut)).await)?;
-                is_switched_off = true;
+                match absent_is_fine(self.send(host, self.power_request(native, Power::Cut)).await) {
+                    Ok(()) => is_switched_off = true,
+                    Err(error) if error.kind == ErrorKind::Locked => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         let mut error = Error::new(NAME, ErrorKind::Locked, "is still changing the server's state");
