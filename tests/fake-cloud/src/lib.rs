@@ -1,9 +1,9 @@
 //! A stateful stand-in for the clouds that Mayfly speaks to, with simulated guests, for trying it and for its tests.
 //!
-//! `api` speaks as Hetzner does, `digitalocean` and `scaleway` as their namesakes; `vendor` tells them apart, `front` stands before them (tokens,
-//! rate limit, faults), `cloud` is the state, `hosts` what all servers have in common, `guest` plays the VMs and their
-//! doors, `control` is what tests turn and look at. Nothing here is used by
-//! Mayfly itself, and nothing here leaves the machine: it listens on the loopback address only.
+//! `api` speaks as Hetzner does, `digitalocean` and `scaleway` as their namesakes; `vendor` tells them apart, `front`
+//! stands before them (tokens, rate limit, faults), `cloud` is the state, `hosts` what all servers have in common, `guest`
+//! plays the VMs and their doors, `control` is what tests turn and look at. Nothing here is used by Mayfly itself, and
+//! nothing here leaves the machine: it listens on the loopback address only.
 
 mod answer;
 mod api;
