@@ -108,6 +108,23 @@ for (const provider of chosen) describe(provider, () => {
     assertProblem(await worker.api('GET', `/vms/${id}`), 404, 'vm_not_found');
   });
 
+  test('a VM with a credential of its own ends itself at the provider', async () => {
+    const its = await startWorker({ vars: { ...cloud.varsOf([provider]), [vendor.vmCredential]: cloud.token } });
+    try {
+      const made = await its.api('POST', '/vms', { repo_url: REPO });
+      assert.equal(made.status, 201, JSON.stringify(made.body));
+      await until('it is ready', async () => (await its.api('GET', `/vms/${made.body.vm.id}`)).body.vm.services_ready);
+      const { server } = (await cloud.state()).guests.at(-1);
+      await cloud.guest(server, { idle: true });
+      await until('it is gone', async () => (await servers()).length === 0);
+      const guest = (await cloud.state()).guests.find((it) => it.server === server);
+      assert.deepEqual([guest.self_delete, guest.delete_attempts, guest.last_error], ['provider', 1, null]);
+    } finally {
+      await its.close();
+    }
+    await assertNothingLeft();
+  });
+
   test('one that somebody else deleted is gone without an error', async () => {
     const id = await created();
     await isReady(id);

@@ -15,6 +15,8 @@ async function call(cloud, method, path, body, headers = { authorization: `Beare
 }
 
 const hetzner = {
+  /** The configuration key of a credential for VMs. */
+  vmCredential: 'HETZNER_VM_TOKEN',
   /** Our id of a server. */
   idOf: (id) => `hetzner-${id}`,
   /** Of the fake's state: the servers, and whatever must be gone when they are. */
@@ -40,6 +42,7 @@ const hetzner = {
 };
 
 const digitalocean = {
+  vmCredential: 'DIGITALOCEAN_VM_TOKEN',
   idOf: (id) => `digitalocean-${id}`,
   servers: (state) => state.digitalocean.droplets,
   // Shared tags stay: they cost nothing, and everything is found by them.
@@ -66,6 +69,7 @@ const scalewayHeaders = (cloud) => ({ 'x-auth-token': cloud.token });
 const zoneOf = async (cloud, id) => (await cloud.state()).scaleway.servers.find((it) => it.id === id).zone;
 
 const scaleway = {
+  vmCredential: 'SCALEWAY_VM_SECRET_KEY',
   // The foreign ones are all in one zone.
   idOf: (id, zone = FOREIGN_ZONE) => `scaleway-${zone}-${id}`,
   servers: (state) => state.scaleway.servers,
