@@ -164,7 +164,8 @@ pub(super) async fn list<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>) -> Res
     for (provider, found) in ctx.ready.providers.iter().zip(found) {
         match found {
             Ok(found) => {
-                listing.snapshots.extend(found.iter().map(|it| SnapshotBody::new(provider, it, ctx.now_secs)))
+                let shown = found.iter().map(|it| SnapshotBody::new(provider, it, ctx.now_secs));
+                listing.snapshots.extend(shown);
             }
             Err(error) => listing.errors.push(ProviderError::from(&error)),
         }

@@ -4,22 +4,25 @@ import { startFakeCloud } from '../../e2e/support/cloud.mjs';
 import { until } from '../../e2e/support/until.mjs';
 import { startWorker } from '../../e2e/support/worker.mjs';
 import { makeGuest } from './guest.mjs';
+import { VENDORS } from './vendors.mjs';
 
 const LOOK_MS = 200;
 
 /**
  * Starts both, and the driver between the cloud's servers and the guests.
- * @param {{dir: string, base: string, layers?: string[], group: string, front: object, rootCas: string[], vars?: object}} options
- *   `vars`: the Worker's, besides what it needs anyway
+ * @param {{dir: string, base: string, layers?: string[], group: string, front: object, rootCas: string[], vars?: object,
+ *   provider?: string}} options `vars`: the Worker's, besides what it needs anyway
  */
-export async function startCloud({ dir, base, layers = [], group, front, rootCas, vars = {} }) {
+export async function startCloud({ dir, base, layers = [], group, front, rootCas, vars = {}, provider: name = 'hetzner' }) {
+  const vendor = VENDORS[name];
   const fake = await startFakeCloud({ guests: false, actionMs: 200 });
   const fakePort = Number(new URL(fake.url).port);
-  front.route('https://api.hetzner.cloud', { port: fakePort });
+  front.route(vendor.api, { port: fakePort, path: (url) => `${vendor.prefix}${url}` });
+  // The guests are real, and behind addresses of their own.
+  const { SIMULATION: _, VM_ORIGIN: __, ...providerVars } = fake.varsOf([name]);
   const worker = await startWorker({
     vars: {
-      HETZNER_TOKEN: fake.token,
-      HETZNER_API_URL: fake.apiUrl,
+      ...providerVars,
       PUBLIC_URL: 'https://mayfly.test',
       ...vars,
     },
@@ -40,9 +43,10 @@ export async function startCloud({ dir, base, layers = [], group, front, rootCas
     return response.ok ? response.text() : '';
   }
 
-  async function provider(method, path, body) {
-    const headers = { authorization: `Bearer ${fake.token}`, 'content-type': 'application/json' };
-    return fetch(`${fake.apiUrl}${path}`, { method, headers, body: body && JSON.stringify(body) });
+  async function powerAt(guest, command) {
+    const { path, body } = vendor.act(guest.id, command, guest.server);
+    const headers = { ...vendor.headers(fake.token), 'content-type': 'application/json' };
+    return fetch(`${fake.url}${path}`, { method: 'POST', headers, body: body && JSON.stringify(body) });
   }
 
   async function create(server) {
@@ -50,11 +54,12 @@ export async function startCloud({ dir, base, layers = [], group, front, rootCas
       dir, base, layers, group, rootCas,
       id: server.id,
       name: server.name,
-      address: server.public_net.ipv4.ip,
+      address: server.address,
       userData: await userDataOf(server.id),
       from: copyOf,
     });
     copyOf = undefined;
+    guest.server = server;
     guests.set(server.id, guest);
     change?.(guest);
     change = undefined;
@@ -65,21 +70,21 @@ export async function startCloud({ dir, base, layers = [], group, front, rootCas
     guest.boot();
     guest.off().then(async () => {
       // It switched itself off: the provider sees that.
-      if (guests.get(guest.id) === guest) await provider('POST', `/servers/${guest.id}/actions/poweroff`).catch(() => {});
+      if (guests.get(guest.id) === guest) await powerAt(guest, 'poweroff').catch(() => {});
     });
   }
 
   async function look() {
-    const { servers } = await fake.state();
+    const servers = vendor.servers(await fake.state());
     for (const server of servers) {
       const guest = guests.get(server.id);
       const wasOff = statuses.get(server.id) === 'off';
-      statuses.set(server.id, server.status);
-      if (!guest && server.status === 'running') await create(server);
-      else if (guest?.isUp() && server.status === 'off') await guest.kill();
-      else if (guest && !guest.isUp() && wasOff && server.status === 'running') power(guest);
+      statuses.set(server.id, server.power);
+      if (!guest && server.power === 'on') await create(server);
+      else if (guest?.isUp() && server.power === 'off') await guest.kill();
+      else if (guest && !guest.isUp() && wasOff && server.power === 'on') power(guest);
     }
-    const there = new Set(servers.filter((it) => it.status !== 'deleting').map((it) => it.id));
+    const there = new Set(servers.map((it) => it.id));
     for (const [id, guest] of guests) {
       if (!there.has(id)) {
         guests.delete(id);
@@ -99,21 +104,22 @@ export async function startCloud({ dir, base, layers = [], group, front, rootCas
   return {
     fake,
     worker,
-    provider,
+    /** The provider's servers, in one shape. */
+    servers: async () => vendor.servers(await fake.state()),
     /** Guests that are there now; those that were deleted are in `gone`, with their disks. */
     guests: () => [...guests.values()],
     gone,
     /** What broke the driver, if anything did. */
     failure: () => failure,
     /** The guest of a VM of our API. */
-    guestOf: (id) => [...guests.values(), ...gone].find((it) => `hetzner-${it.id}` === id),
+    guestOf: (id) => [...guests.values(), ...gone].find((it) => it.server.vmId === id),
     /** The instance that the metadata service tells an address about. */
     instanceOf: (address) => {
       const guest = [...guests.values()].find((it) => it.address === address);
       return guest && { id: guest.id, userData: guest.userData };
     },
     /** A power action of the provider, as soon as no other one runs on the server. */
-    act: (guest, command) => until(command, async () => (await provider('POST', `/servers/${guest.id}/actions/${command}`)).ok, { everyMs: 200 }),
+    act: (guest, command) => until(command, async () => (await powerAt(guest, command)).ok, { everyMs: 200 }),
     /** The next guest is changed by this, before its first boot. */
     beforeNext: (how) => (change = how),
     /** The next server that is created starts from a copy of this guest's disk. */

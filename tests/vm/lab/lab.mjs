@@ -23,10 +23,10 @@ export const KEYS = { anthropic: 'sk-ant-api03-lab-key-of-nobody-0123456789', oa
 
 /**
  * Starts everything but a VM.
- * @param {{dir: string, image: object, proxies: object, group: string, vars?: object, trustAcme?: boolean}} options
- *   `vars`: the Worker's configuration, besides what it needs
+ * @param {{dir: string, image: object, proxies: object, group: string, vars?: object, trustAcme?: boolean,
+ *   provider?: string}} options `vars`: the Worker's configuration, besides what it needs
  */
-export async function startLab({ dir, image, proxies, group, vars = {}, trustAcme = true }) {
+export async function startLab({ dir, image, proxies, group, vars = {}, trustAcme = true, provider }) {
   mountControlGroups();
   const parts = [];
   const started = (part) => parts.push(part) && part;
@@ -45,6 +45,7 @@ export async function startLab({ dir, image, proxies, group, vars = {}, trustAcm
   const acme = started(await startAcme({ dir, pebble: image.pebble, ca, front }));
   const cloud = started(await startCloud({
     dir, base: image.root, layers: image.layers, group, front,
+    provider,
     rootCas: trustAcme ? [acme.root] : [],
     vars: { SSH_PUBLIC_KEY: SSH_KEY, ...vars },
   }));
@@ -73,10 +74,9 @@ export async function startLab({ dir, image, proxies, group, vars = {}, trustAcm
     ready: (id, options) => lab.phase(id, 'ready', options),
     /** Waits until the provider has nothing left of a VM. */
     async gone(id, { timeoutMs = 300_000 } = {}) {
-      const number = Number(id.replace(/^hetzner-/, ''));
       await until('the VM is gone', async () => {
-        const { servers } = await cloud.fake.state();
-        return !servers.some((it) => it.id === number);
+        const servers = await cloud.servers();
+        return !servers.some((it) => it.vmId === id);
       }, { timeoutMs, everyMs: 500 });
     },
     /** Chromium in the lab. It trusts the door's certificate only where a test says that it looks at it itself. */
