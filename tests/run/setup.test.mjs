@@ -9,6 +9,7 @@ import { after, before, beforeEach, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { startFakeCloud } from '../e2e/support/cloud.mjs';
 import { parseVars } from './local-config.mjs';
+import { PROVIDERS } from './providers.mjs';
 
 const SETUP = fileURLToPath(new URL('setup.mjs', import.meta.url));
 const TOKEN = 'the-token-of-the-setup-test';
@@ -30,7 +31,7 @@ beforeEach(() => rmSync(file, { force: true }));
 
 const environment = (more) => {
   const env = { ...process.env, SECRETS_FILE: file, HETZNER_API_URL: cloud.apiUrl, ...more };
-  if (!more.HETZNER_TOKEN) delete env.HETZNER_TOKEN;
+  for (const name of PROVIDERS.flatMap((it) => [...it.keys.map((key) => key.name), ...it.more])) if (!more[name]) delete env[name];
   return env;
 };
 
@@ -84,6 +85,40 @@ for (const [what, token, reason] of [
   });
 }
 
+test('other providers are checked with them, and a second one is added to the first', async () => {
+  const others = cloud.varsOf(['scaleway', 'digitalocean']);
+  const { SCALEWAY_SECRET_KEY, SCALEWAY_PROJECT_ID, SCALEWAY_API_URL, DIGITALOCEAN_TOKEN, DIGITALOCEAN_API_URL } = others;
+  const scaleway = { SCALEWAY_SECRET_KEY, SCALEWAY_PROJECT_ID, SCALEWAY_API_URL };
+  const first = await setup(scaleway);
+  assert.equal(first.code, 0, first.text);
+  assert.match(first.text, /SCALEWAY_SECRET_KEY: taken from the environment, Scaleway accepts it/);
+  const second = await setup({ SCALEWAY_API_URL, DIGITALOCEAN_TOKEN, DIGITALOCEAN_API_URL });
+  assert.equal(second.code, 0, second.text);
+  assert.match(second.text, /SCALEWAY_SECRET_KEY: kept/);
+  const secrets = written();
+  assert.deepEqual([secrets.SCALEWAY_PROJECT_ID, secrets.DIGITALOCEAN_TOKEN, secrets.HETZNER_TOKEN], [SCALEWAY_PROJECT_ID, DIGITALOCEAN_TOKEN, undefined]);
+  for (const [what, env, reason] of [
+    ['no project', { ...scaleway, SCALEWAY_PROJECT_ID: 'shop' }, /must be a UUID/],
+    ['a wrong key', { ...scaleway, SCALEWAY_SECRET_KEY: 'wrong-key-of-nobody' }, /Scaleway does not know this key/],
+    ['a wrong token', { DIGITALOCEAN_TOKEN: 'wrong-token', DIGITALOCEAN_API_URL }, /DigitalOcean does not know this token/],
+    ['half of a key', { AWS_SECRET_ACCESS_KEY: 'secret-without-id' }, /AWS_(REGIONS|ACCESS_KEY_ID) is missing/],
+  ]) {
+    rmSync(file, { force: true });
+    const { code, text } = await setup(env);
+    assert.equal(code, 1, what);
+    assert.match(text, reason);
+    assert.equal(existsSync(file), false, what);
+  }
+});
+
+test('keys that only the Worker can check are taken as they are', async () => {
+  const aws = { AWS_REGIONS: 'eu-central-1', AWS_ACCESS_KEY_ID: 'AKIAIOSFODNN7EXAMPLE', AWS_SECRET_ACCESS_KEY: 'wJalrXUtnFEMI-K7MDENG-bPxRfiCYEXAMPLEKEY' };
+  const { code, text } = await setup(aws);
+  assert.equal(code, 0, text);
+  assert.match(text, /to be checked by GET \/health\/providers/);
+  assert.equal(written().AWS_ACCESS_KEY_ID, aws.AWS_ACCESS_KEY_ID);
+});
+
 test('without a terminal and without a token it says what to set', async () => {
   const { code, text } = await setup();
   assert.equal(code, 1);
@@ -103,16 +138,17 @@ test('at a terminal it asks, hides what is typed, and asks again after a bad one
     env: environment({}),
     stdio: ['pipe', 'pipe', 'pipe'],
   });
-  const answers = [`read-only-${TOKEN}`, `x\u007f${TOKEN}`];
+  const answers = ['azure', '', `read-only-${TOKEN}`, `x\u007f${TOKEN}`];
   let seen = '';
   child.stdout.on('data', (chunk) => {
     seen += chunk;
     // One answer for each question, when it is there.
-    const asked = seen.split('Hetzner token (not shown): ').length - 1;
-    if (answers.length > 0 && asked > 2 - answers.length) child.stdin.write(`${answers.shift()}\r`);
+    const asked = seen.split(/Provider \(.*\) \[hetzner\]: |Hetzner token \(not shown\): /).length - 1;
+    if (answers.length > 0 && asked > 4 - answers.length) child.stdin.write(`${answers.shift()}\r`);
   });
   const { code, text } = await output(child);
   assert.equal(code, 0, text);
+  assert.match(text, /there is no azure/);
   assert.match(text, /may only read/);
   assert.equal(text.includes(TOKEN), false, 'the terminal shows the token');
   assert.equal(written().HETZNER_TOKEN, TOKEN);
