@@ -5,6 +5,7 @@
 //! or digit (Hetzner Cloud API reference, "Labels"). Vendors with another one have a module here that packs labels into it.
 
 mod pack;
+pub mod packed_name;
 pub mod pairs;
 pub mod tags;
 
