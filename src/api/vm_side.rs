@@ -359,15 +359,17 @@ fn gone() -> Problem {
     Problem::new(404, "vm_not_found", "No server carries this VM's label.")
 }
 
-/// Whether a caller's address is the server's: its IPv4 address, or any of its IPv6 network, of which providers give a
-/// whole /64.
+/// Whether a caller's address is the server's: its IPv4 address, or any of its IPv6 network. That is a whole /64, unless
+/// the provider's answer names a longer prefix: then strangers have addresses in the same /64.
 fn is_own_address(vm: &Vm<'_>, caller: &str) -> bool {
-    let network = |it: Ipv6Addr| u128::from(it) >> 64;
     match caller.parse() {
         Ok(IpAddr::V4(caller)) => vm.ipv4.as_deref().and_then(|it| it.parse().ok()) == Some(caller),
         Ok(IpAddr::V6(caller)) => {
-            let own = vm.ipv6.as_deref().and_then(|it| it.split('/').next()).and_then(|it| it.parse().ok());
-            own.is_some_and(|own| network(own) == network(caller))
+            let Some(own) = vm.ipv6.as_deref() else { return false };
+            let (own, prefix) = own.split_once('/').unwrap_or((own, ""));
+            let host_bits = 128 - prefix.parse().unwrap_or(64).clamp(64, 128);
+            let network = |it: Ipv6Addr| u128::from(it).checked_shr(host_bits);
+            own.parse().is_ok_and(|own| network(own) == network(caller))
         }
         Err(_) => false,
     }

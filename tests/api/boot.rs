@@ -205,6 +205,10 @@ fn the_exchange_is_open_only_from_the_servers_own_addresses() {
             assert_eq!(boot(&server, address).kind(), (403, "boot_closed".to_owned()), "{address}");
         }
     }
+    // Of a network that it shares with strangers a server has one address.
+    let shared = booting().ipv4(None).ipv6(Some("2001:db8:47:11::7/128"));
+    assert_eq!(boot(&shared, "2001:db8:47:11::8").kind(), (403, "boot_closed".to_owned()));
+    boot(&shared, "2001:db8:47:11::7").ok(200);
     let host = TestHost::new(Script::new().then(found(&booting())));
     let answer = Call::post("/vm/boot").bearer(&capability(Scope::Vm)).bytes("{}").send(&app(), &host);
     assert_eq!(answer.kind(), (403, "boot_closed".to_owned()), "no address at all");
