@@ -67,10 +67,10 @@ class _StayHere(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def request(method, url, token, body=None, timeout=20, token_header=None):
-    """One call. Answers (status, object, headers); status 0 when nothing answered."""
-    credential = {token_header: token} if token_header else {"Authorization": f"Bearer {token}"}
-    headers = {**credential, "Accept": "application/json", "User-Agent": "mayfly-vm"}
+def request(method, url, token, body=None, timeout=20, token_header=None, more=None):
+    """One call. Answers (status, object, headers); status 0 when nothing answered. Without a token it has no credential."""
+    credential = {token_header or "Authorization": token if token_header else f"Bearer {token}"} if token else {}
+    headers = {**credential, **(more or {}), "Accept": "application/json", "User-Agent": "mayfly-vm"}
     data = None
     if body is not None:
         data = json.dumps(body).encode()

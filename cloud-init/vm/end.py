@@ -2,6 +2,7 @@
 
 Ways: the provider's own delete with the VM's credential; the Worker with the VM's capability; a plain shutdown where
 the provider terminates on it. An answer is only ever "accepted": that the VM is gone is nothing that it could say."""
+import hashlib
 import os
 import re
 import subprocess
@@ -26,6 +27,15 @@ def instance_id():
     return common.read(f"{common.STATE}/instance-id").strip()
 
 
+def signed(credential, own, now):
+    """Address and headers of OVHcloud's delete: what signs it comes with the project's address."""
+    application, secret, consumer, project = credential.split(":", 3)
+    url = f"{project}/instance/{own}"
+    text = "+".join((secret, consumer, "DELETE", url, "", str(now)))
+    return url, {"X-Ovh-Application": application, "X-Ovh-Consumer": consumer, "X-Ovh-Timestamp": str(now),
+                 "X-Ovh-Signature": "$1$" + hashlib.sha1(text.encode()).hexdigest()}
+
+
 def by_provider(machine):
     credential, own, zone = common.secret("provider_credential"), instance_id(), str(machine.get("location", ""))
     provider = machine.get("provider") if credential else None
@@ -36,10 +46,13 @@ def by_provider(machine):
         # A running server cannot be deleted, only terminated, which takes its local disk and its address along.
         status, answer, _ = common.request("POST", f"{SCALEWAY}{zone}/servers/{own}/action", credential,
                                            {"action": "terminate"}, timeout=30, token_header="X-Auth-Token")
+    elif provider == "ovh" and re.fullmatch(UUID, own) and credential.count(":") >= 4:
+        url, headers = signed(credential, own, int(time.time()))
+        status, answer, _ = common.request("DELETE", url, "", timeout=30, more=headers)
     else:
         return False, "no way for this provider"
     error = answer.get("error") if isinstance(answer.get("error"), dict) else answer
-    code = error.get("code") or error.get("id") or error.get("type") or ""
+    code = error.get("code") or error.get("id") or error.get("type") or error.get("errorCode") or ""
     return status in (200, 201, 202, 204, 404), f"{status} {code}"
 
 

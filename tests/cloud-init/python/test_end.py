@@ -92,6 +92,31 @@ class Ends(Machine):
         self.assertFalse(self.end.by_provider({**scaleway, "provider": "elsewhere"})[0])
         self.assertEqual(len(calls), 2)
 
+    def test_a_delete_at_ovhcloud_is_signed(self):
+        own = "2f1e1c6a-8a43-4f0c-9c3b-6a4d3f1b7e21"
+        self.put("var/lib/mayfly/instance-id", own + "\n")
+        url, calls = self.serve(lambda *_: (200, None))
+        keys = "7kbG7Bk7S9Nt7ZSV:EXEgWIz07P0HYwtQDs7cNIqCiQaWSuHF:MtSwSrPpNjqfVSmJhLbPyr2i45lSwPU1"
+        self.put("etc/mayfly/secrets/provider_credential", f"{keys}:{url}/cloud/project/p")
+        ovh = {**MACHINE, "provider": "ovh"}
+        self.assertTrue(self.end.by_provider(ovh)[0])
+        [(method, path, headers, body)] = calls
+        self.assertEqual((method, path, body), ("DELETE", f"/cloud/project/p/instance/{own}", None))
+        headers = {name.title(): text for name, text in headers.items()}
+        self.assertNotIn("Authorization", headers)
+        self.assertEqual(headers["X-Ovh-Application"], "7kbG7Bk7S9Nt7ZSV")
+        signed = self.end.signed(f"{keys}:{url}/cloud/project/p", own, headers["X-Ovh-Timestamp"])[1]
+        self.assertEqual(headers["X-Ovh-Signature"], signed["X-Ovh-Signature"])
+        # Made with OVHcloud's own client for Python, ovh 1.2.0.
+        _, known = self.end.signed(f"{keys}:https://eu.api.ovh.com/v1/cloud/project/0123456789abcdef0123456789abcdef", own, 1795168800)
+        self.assertEqual(known["X-Ovh-Signature"], "$1$8d2ec2f26da3f9054bfe5c40d6d625b7e9e2830d")
+        self.put("etc/mayfly/secrets/provider_credential", "half:a:credential")
+        self.assertFalse(self.end.by_provider(ovh)[0])
+        self.put("etc/mayfly/secrets/provider_credential", f"{keys}:{url}/cloud/project/p")
+        self.put("var/lib/mayfly/instance-id", "../x\n")
+        self.assertFalse(self.end.by_provider(ovh)[0])
+        self.assertEqual(len(calls), 1)
+
     def test_when_the_provider_refuses_the_worker_is_asked_at_once(self):
         self.put("etc/mayfly/secrets/provider_credential", "vm-credential")
         calls = self.provider(403)
