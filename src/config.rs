@@ -2,11 +2,13 @@
 //! at once, each names its key, and none shows a value. Using the configuration is everybody else's business.
 
 mod policy;
+mod ovh;
 
 use std::fmt::Display;
 use std::str::FromStr;
 
 pub use policy::Ceilings;
+pub use ovh::{OvhConfig, OvhCredential, SigningKey};
 
 use crate::keys::Keyring;
 use crate::labels;
@@ -136,6 +138,8 @@ pub struct Config {
     pub scaleway: Option<ScalewayConfig>,
     /// `DIGITALOCEAN_TOKEN` and friends.
     pub digitalocean: Option<DigitalOceanConfig>,
+    /// `OVH_APPLICATION_SECRET` or `OVH_CLIENT_SECRET`, and friends.
+    pub ovh: Option<OvhConfig>,
     /// Defaults for workspaces.
     pub defaults: Defaults,
     /// `MAX_VMS` and friends.
@@ -168,6 +172,7 @@ impl Config {
             hetzner: it.hetzner(),
             scaleway: it.scaleway(),
             digitalocean: it.digitalocean(),
+            ovh: it.ovh(),
             defaults: it.defaults(),
             ceilings: it.ceilings(),
             webhook_url: it.webhook_url(),
@@ -179,7 +184,7 @@ impl Config {
         };
         let configured = config.providers();
         if configured.is_empty() {
-            it.problem("HETZNER_TOKEN", "is missing: no provider is configured; create an API token (Read & Write) in a Hetzner Cloud project, or give another provider's (SCALEWAY_SECRET_KEY, DIGITALOCEAN_TOKEN)");
+            it.problem("HETZNER_TOKEN", "is missing: no provider is configured; create an API token (Read & Write) in a Hetzner Cloud project, or give another provider's (SCALEWAY_SECRET_KEY, DIGITALOCEAN_TOKEN, OVH_APPLICATION_SECRET)");
         } else if !configured.contains(&config.defaults.provider) {
             it.problem(
                 "DEFAULT_PROVIDER",
@@ -195,6 +200,7 @@ impl Config {
             ProviderName::Hetzner => self.hetzner.is_some(),
             ProviderName::Scaleway => self.scaleway.is_some(),
             ProviderName::DigitalOcean => self.digitalocean.is_some(),
+            ProviderName::Ovh => self.ovh.is_some(),
         };
         ProviderName::ALL.into_iter().filter(is_configured).collect()
     }
@@ -205,6 +211,7 @@ impl Config {
             ProviderName::Hetzner => self.hetzner.as_ref()?.vm_token.as_ref(),
             ProviderName::Scaleway => self.scaleway.as_ref()?.vm_secret_key.as_ref(),
             ProviderName::DigitalOcean => self.digitalocean.as_ref()?.vm_token.as_ref(),
+            ProviderName::Ovh => self.ovh.as_ref()?.vm_credential.as_ref(),
         }
     }
 }
@@ -431,12 +438,16 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
 
     /// Without a word about it the first provider that is configured.
     fn default_provider(&mut self) -> ProviderName {
-        let secret = |name: &ProviderName| match name {
-            ProviderName::Hetzner => "HETZNER_TOKEN",
-            ProviderName::Scaleway => "SCALEWAY_SECRET_KEY",
-            ProviderName::DigitalOcean => "DIGITALOCEAN_TOKEN",
+        let secrets = |name: ProviderName| -> &[&str] {
+            match name {
+                ProviderName::Hetzner => &["HETZNER_TOKEN"],
+                ProviderName::Scaleway => &["SCALEWAY_SECRET_KEY"],
+                ProviderName::DigitalOcean => &["DIGITALOCEAN_TOKEN"],
+                ProviderName::Ovh => &["OVH_APPLICATION_SECRET", "OVH_CLIENT_SECRET"],
+            }
         };
-        let first = ProviderName::ALL.into_iter().find(|it| self.get(secret(it)).is_some());
+        let is_there = |name: &ProviderName| secrets(*name).iter().any(|it| self.get(it).is_some());
+        let first = ProviderName::ALL.into_iter().find(is_there);
         let first = first.unwrap_or(ProviderName::Hetzner);
         let known = ProviderName::ALL.map(ProviderName::as_str);
         self.choice("DEFAULT_PROVIDER", first, ProviderName::parse, &known)

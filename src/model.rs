@@ -12,11 +12,12 @@ pub enum ProviderName {
     Hetzner,
     Scaleway,
     DigitalOcean,
+    Ovh,
 }
 
 impl ProviderName {
     /// Every provider that this build knows.
-    pub const ALL: [Self; 3] = [Self::Hetzner, Self::Scaleway, Self::DigitalOcean];
+    pub const ALL: [Self; 4] = [Self::Hetzner, Self::Scaleway, Self::DigitalOcean, Self::Ovh];
 
     /// The name in the API and in ids.
     pub fn as_str(self) -> &'static str {
@@ -24,6 +25,7 @@ impl ProviderName {
             Self::Hetzner => "hetzner",
             Self::Scaleway => "scaleway",
             Self::DigitalOcean => "digitalocean",
+            Self::Ovh => "ovh",
         }
     }
 
@@ -33,6 +35,7 @@ impl ProviderName {
             Self::Hetzner => "Hetzner Cloud",
             Self::Scaleway => "Scaleway",
             Self::DigitalOcean => "DigitalOcean",
+            Self::Ovh => "OVHcloud",
         }
     }
 
@@ -53,21 +56,26 @@ impl ProviderName {
             // A zone such as `fr-par-1` and a UUID.
             Self::Scaleway => {
                 let parts: Vec<&str> = native.split('-').collect();
-                let has = |part: &str, chars: usize, is: fn(&u8) -> bool| {
-                    part.len() == chars && part.as_bytes().iter().all(is)
-                };
-                let lengths = [8, 4, 4, 4, 12];
                 parts.len() == 8
                     && has(parts[0], 2, u8::is_ascii_lowercase)
                     && has(parts[1], 3, u8::is_ascii_lowercase)
                     && has(parts[2], 1, u8::is_ascii_digit)
-                    && parts[3..]
-                        .iter()
-                        .zip(lengths)
-                        .all(|(part, chars)| has(part, chars, u8::is_ascii_hexdigit))
+                    && is_uuid(&parts[3..])
             }
+            Self::Ovh => is_uuid(&native.split('-').collect::<Vec<_>>()),
         }
     }
+}
+
+fn has(part: &str, chars: usize, is: fn(&u8) -> bool) -> bool {
+    part.len() == chars && part.as_bytes().iter().all(is)
+}
+
+/// The parts of a UUID (RFC 9562 section 4).
+fn is_uuid(parts: &[&str]) -> bool {
+    let lengths = [8, 4, 4, 4, 12];
+    let fits = |(part, chars): (&&str, usize)| has(part, chars, u8::is_ascii_hexdigit);
+    parts.len() == lengths.len() && parts.iter().zip(lengths).all(fits)
 }
 
 /// A VM's id in our API: `<provider>-<provider's own id, after its zone where it needs one>`, opaque to clients.
@@ -353,6 +361,8 @@ mod tests {
         assert_eq!(VmId::parse("hetzner-4711").map(|it| it.to_string()).as_deref(), Some("hetzner-4711"));
         let scaleway = "scaleway-fr-par-1-973b1d4a-3d01-4220-a4fa-7a2b89c8a557";
         assert_eq!(VmId::parse(scaleway).map(|it| it.to_string()).as_deref(), Some(scaleway));
+        let ovh = "ovh-973b1d4a-3d01-4220-a4fa-7a2b89c8a557";
+        assert_eq!(VmId::parse(ovh).map(|it| it.to_string()).as_deref(), Some(ovh));
         for bad in [
             "",
             "hetzner",
@@ -369,6 +379,10 @@ mod tests {
             "scaleway-fr-par-1",
             "scaleway-fr-par-1-973b1d4a-3d01-4220-a4fa-7a2b89c8a55/",
             "scaleway-../par-1-973b1d4a-3d01-4220-a4fa-7a2b89c8a557",
+            "ovh-4711",
+            "ovh-973b1d4a-3d01-4220-a4fa-7a2b89c8a55",
+            "ovh-973b1d4a-3d01-4220-a4fa-7a2b89c8a557-0",
+            "ovh-973b1d4a-3d01-4220-a4fa-../89c8a557",
         ] {
             assert_eq!(VmId::parse(bad), None, "{bad}");
         }

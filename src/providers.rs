@@ -4,6 +4,7 @@
 pub mod digitalocean;
 pub mod error;
 pub mod hetzner;
+pub mod ovh;
 pub mod scaleway;
 
 mod catalogue;
@@ -83,6 +84,8 @@ pub enum Provider {
     Scaleway(scaleway::Scaleway),
     /// DigitalOcean.
     DigitalOcean(digitalocean::DigitalOcean),
+    /// OVHcloud Public Cloud.
+    Ovh(ovh::Ovh),
 }
 
 /// Lets whichever provider it is answer.
@@ -92,6 +95,7 @@ macro_rules! each {
             Provider::Hetzner($it) => $answer,
             Provider::Scaleway($it) => $answer,
             Provider::DigitalOcean($it) => $answer,
+            Provider::Ovh($it) => $answer,
         }
     };
 }
@@ -103,7 +107,8 @@ impl Provider {
         let scaleway = config.scaleway.as_ref().map(|it| Self::Scaleway(scaleway::Scaleway::new(it)));
         let digitalocean = config.digitalocean.as_ref();
         let digitalocean = digitalocean.map(|it| Self::DigitalOcean(digitalocean::DigitalOcean::new(it)));
-        hetzner.into_iter().chain(scaleway).chain(digitalocean).collect()
+        let ovh = config.ovh.as_ref().map(|it| Self::Ovh(ovh::Ovh::new(it)));
+        hetzner.into_iter().chain(scaleway).chain(digitalocean).chain(ovh).collect()
     }
 
     /// Which one it is.
@@ -112,6 +117,7 @@ impl Provider {
             Self::Hetzner(_) => ProviderName::Hetzner,
             Self::Scaleway(_) => ProviderName::Scaleway,
             Self::DigitalOcean(_) => ProviderName::DigitalOcean,
+            Self::Ovh(_) => ProviderName::Ovh,
         }
     }
 
@@ -121,7 +127,13 @@ impl Provider {
             Self::Hetzner(_) => hetzner::USER_DATA_MAX_BYTES,
             Self::Scaleway(_) => scaleway::USER_DATA_MAX_BYTES,
             Self::DigitalOcean(_) => digitalocean::USER_DATA_MAX_BYTES,
+            Self::Ovh(_) => ovh::USER_DATA_MAX_BYTES,
         }
+    }
+
+    /// Whether it puts a firewall of its own before a VM; the host's is there in any case.
+    pub fn has_firewall(&self) -> bool {
+        !matches!(self, Self::Ovh(_))
     }
 
     /// Calls that one listing takes while everything fits on one page: a Worker may make 50 per request on the free plan
@@ -130,6 +142,7 @@ impl Provider {
         match self {
             Self::Hetzner(_) | Self::DigitalOcean(_) => 1,
             Self::Scaleway(it) => it.zones(),
+            Self::Ovh(it) => it.calls_per_list(),
         }
     }
 
@@ -157,12 +170,20 @@ impl Provider {
     }
 
     /// One server by the provider's id, whoever owns it; `None` where there is none.
-    pub async fn get<H: Http + Random>(&self, host: &H, native: &str) -> Result<Option<Vm<'static>>, Error> {
+    pub async fn get<H: Http + Random + Clock>(
+        &self,
+        host: &H,
+        native: &str,
+    ) -> Result<Option<Vm<'static>>, Error> {
         each!(self, it => it.get(host, native).await)
     }
 
     /// What can be ordered at `now_secs`.
-    pub async fn catalogue<H: Http + Random>(&self, host: &H, now_secs: u64) -> Result<Catalogue, Error> {
+    pub async fn catalogue<H: Http + Random + Clock>(
+        &self,
+        host: &H,
+        now_secs: u64,
+    ) -> Result<Catalogue, Error> {
         each!(self, it => it.catalogue(host, now_secs).await)
     }
 
@@ -179,12 +200,12 @@ impl Provider {
     }
 
     /// Deletes a server. `Ok` only when the provider accepted it or says that there is none.
-    pub async fn delete<H: Http + Random>(&self, host: &H, native: &str) -> Result<(), Error> {
+    pub async fn delete<H: Http + Random + Clock>(&self, host: &H, native: &str) -> Result<(), Error> {
         each!(self, it => it.delete(host, native).await)
     }
 
     /// Changes some labels and leaves the others. `false` where there is no such server.
-    pub async fn relabel<H: Http + Random>(
+    pub async fn relabel<H: Http + Random + Clock>(
         &self,
         host: &H,
         native: &str,
@@ -194,13 +215,18 @@ impl Provider {
     }
 
     /// Changes the power; success means that the provider accepted it. `false` where there is no such server.
-    pub async fn power<H: Http + Random>(&self, host: &H, native: &str, power: Power) -> Result<bool, Error> {
+    pub async fn power<H: Http + Random + Clock>(
+        &self,
+        host: &H,
+        native: &str,
+        power: Power,
+    ) -> Result<bool, Error> {
         each!(self, it => it.power(host, native, power).await)
     }
 
     /// Begins a snapshot of a server's disk; `None` where there is no such server. Whoever wants more than a disk after a
     /// power cut stops the server first. The labels must name the deployment: without it nobody finds the snapshot again.
-    pub async fn snapshot<H: Http + Random>(
+    pub async fn snapshot<H: Http + Random + Clock>(
         &self,
         host: &H,
         native: &str,
@@ -225,12 +251,16 @@ impl Provider {
     }
 
     /// Deletes a snapshot by its id, whoever owns it; that it is gone already is success.
-    pub async fn delete_snapshot<H: Http + Random>(&self, host: &H, native: &str) -> Result<(), Error> {
+    pub async fn delete_snapshot<H: Http + Random + Clock>(
+        &self,
+        host: &H,
+        native: &str,
+    ) -> Result<(), Error> {
         each!(self, it => it.delete_snapshot(host, native).await)
     }
 
     /// What of ours no VM uses: what came with a single VM at any time, what VMs share when no VM of the deployment is left.
-    pub async fn leftovers<H: Http + Random>(
+    pub async fn leftovers<H: Http + Random + Clock>(
         &self,
         host: &H,
         deployment: &str,
@@ -249,7 +279,7 @@ impl Provider {
     }
 
     /// Deletes one leftover.
-    pub async fn delete_leftover<H: Http + Random>(
+    pub async fn delete_leftover<H: Http + Random + Clock>(
         &self,
         host: &H,
         leftover: &Leftover,

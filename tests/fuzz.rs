@@ -391,7 +391,7 @@ fn no_capability_counts_but_the_one_that_was_signed() {
 
 #[test]
 fn whatever_the_configuration_the_worker_answers_and_shows_no_value() {
-    const KEYS: [&str; 27] = [
+    const KEYS: [&str; 36] = [
         "API_TOKEN",
         "API_TOKENS",
         "SIGNING_KEY",
@@ -407,6 +407,15 @@ fn whatever_the_configuration_the_worker_answers_and_shows_no_value() {
         "DIGITALOCEAN_VM_TOKEN",
         "DIGITALOCEAN_TOKEN",
         "DIGITALOCEAN_API_URL",
+        "OVH_ENDPOINT",
+        "OVH_APPLICATION_KEY",
+        "OVH_APPLICATION_SECRET",
+        "OVH_CONSUMER_KEY",
+        "OVH_CLIENT_ID",
+        "OVH_CLIENT_SECRET",
+        "OVH_PROJECT_ID",
+        "OVH_REGIONS",
+        "OVH_VM_APPLICATION_SECRET",
         "DEPLOYMENT",
         "SSH_PUBLIC_KEY",
         "DEFAULT_SIZE",

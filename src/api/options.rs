@@ -172,7 +172,7 @@ fn provider_body(provider: &Provider, catalogue: Catalogue) -> ProviderBody {
         name: provider.name().as_str(),
         title: provider.name().title(),
         currency: catalogue.currency.as_str().to_owned(),
-        firewall: true,
+        firewall: provider.has_firewall(),
         calls_per_list: provider.calls_per_list(),
         images: Image::ALL.map(Image::as_str).into(),
         sizes,

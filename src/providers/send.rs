@@ -39,6 +39,12 @@ impl<H: Http + Clock> Http for Within<'_, H> {
     }
 }
 
+impl<H: Clock> Clock for Within<'_, H> {
+    fn now_ms(&self) -> u64 {
+        self.host.now_ms()
+    }
+}
+
 impl<H: Random> Random for Within<'_, H> {
     fn fill(&self, buffer: &mut [u8]) {
         self.host.fill(buffer);

@@ -91,7 +91,7 @@ fn a_worker_without_configuration_lists_every_key_on_every_path() {
             &json!({"errors": [
                 {"field": "API_TOKEN", "detail": "is missing: the bearer token of the API (or API_TOKENS); `npm run setup` makes one"},
                 {"field": "SIGNING_KEY", "detail": "is missing: kid:key with a random key; `npm run setup` makes one"},
-                {"field": "HETZNER_TOKEN", "detail": "is missing: no provider is configured; create an API token (Read & Write) in a Hetzner Cloud project, or give another provider's (SCALEWAY_SECRET_KEY, DIGITALOCEAN_TOKEN)"},
+                {"field": "HETZNER_TOKEN", "detail": "is missing: no provider is configured; create an API token (Read & Write) in a Hetzner Cloud project, or give another provider's (SCALEWAY_SECRET_KEY, DIGITALOCEAN_TOKEN, OVH_APPLICATION_SECRET)"},
             ]}),
         );
     }
@@ -115,6 +115,15 @@ fn a_misconfigured_worker_names_every_key_and_shows_no_value() {
         "SCALEWAY_ZONES",
         "DIGITALOCEAN_API_URL",
         "DIGITALOCEAN_TOKEN",
+        "OVH_ENDPOINT",
+        "OVH_API_URL",
+        "OVH_TOKEN_URL",
+        "OVH_REGIONS",
+        "OVH_SUBSIDIARY",
+        "OVH_APPLICATION_SECRET",
+        "OVH_APPLICATION_KEY",
+        "OVH_CONSUMER_KEY",
+        "OVH_PROJECT_ID",
         "SSH_PUBLIC_KEY",
         "DEFAULT_DEVCONTAINER_IMAGE",
         "DEFAULT_PROVIDER",

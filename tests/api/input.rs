@@ -289,7 +289,7 @@ fn branches_and_locations_and_images_are_checked() {
     }
     for (field, known) in [
         ("size", "small, medium, large"),
-        ("provider", "hetzner, scaleway, digitalocean"),
+        ("provider", "hetzner, scaleway, digitalocean, ovh"),
         ("profile", "coding"),
         ("image", "debian-13, ubuntu-24.04"),
         ("web_ui", "cloudcli, ttyd, code-server, openhands, claude-code-web, cui"),

@@ -6,12 +6,13 @@ use mayfly::model::ProviderName;
 use serde_json::{Value, json};
 
 use super::support::call::Call;
+use super::support::creation;
 use super::support::fixtures::{Server, only, value_of};
 use super::support::host::TestHost;
 use super::support::script::{self, Exchange, Script, get};
 use super::support::world::{
-    DIGITALOCEAN_API_URL, DIGITALOCEAN_TOKEN, HETZNER_TOKEN, NOW_SECS, SCALEWAY_PROJECT_ID,
-    SCALEWAY_SECRET_KEY, Settings, VM, list_of_owner,
+    DIGITALOCEAN_API_URL, DIGITALOCEAN_TOKEN, HETZNER_TOKEN, NOW_SECS, OVH_API_URL, OVH_PROJECT_ID,
+    SCALEWAY_PROJECT_ID, SCALEWAY_SECRET_KEY, Settings, VM, list_of_owner,
 };
 
 fn both() -> Settings {
@@ -61,7 +62,8 @@ fn a_provider_is_there_when_its_secret_is() {
     assert_eq!(providers(both()), [ProviderName::Hetzner, ProviderName::DigitalOcean]);
     let all = both()
         .with("SCALEWAY_SECRET_KEY", SCALEWAY_SECRET_KEY)
-        .with("SCALEWAY_PROJECT_ID", SCALEWAY_PROJECT_ID);
+        .with("SCALEWAY_PROJECT_ID", SCALEWAY_PROJECT_ID)
+        .with_ovh();
     assert_eq!(providers(all.clone()), ProviderName::ALL);
     let app = all.with("SCALEWAY_PROJECT_ID", "mine").with("SCALEWAY_ZONES", "paris").app();
     let keys: Vec<&str> = app.ready().expect_err("wrong values").iter().map(|it| it.key).collect();
@@ -70,6 +72,11 @@ fn a_provider_is_there_when_its_secret_is() {
     let config = &app.ready().expect("configured").config;
     assert_eq!(config.defaults.provider, ProviderName::DigitalOcean, "the first that is configured");
     assert_eq!(config.providers(), [ProviderName::DigitalOcean]);
+    for ovh in [Settings::usual().with_ovh(), Settings::usual().with_ovh_client()] {
+        let app = ovh.without("HETZNER_TOKEN").app();
+        let config = &app.ready().expect("configured").config;
+        assert_eq!(config.defaults.provider, ProviderName::Ovh, "either credential");
+    }
     let app = both().without("HETZNER_TOKEN").with("DEFAULT_PROVIDER", "hetzner").app();
     let problems = app.ready().expect_err("a default that is not configured");
     assert_eq!(problems.iter().map(|it| it.key).collect::<Vec<_>>(), ["DEFAULT_PROVIDER"]);
@@ -140,6 +147,9 @@ fn each_provider_has_its_own_credential_for_vms() {
         let settings = both()
             .with("SCALEWAY_SECRET_KEY", SCALEWAY_SECRET_KEY)
             .with("SCALEWAY_PROJECT_ID", SCALEWAY_PROJECT_ID)
+            .with_ovh()
+            .with("OVH_VM_APPLICATION_KEY", "vm-key")
+            .with("OVH_VM_CONSUMER_KEY", "vm-consumer")
             .with(key, "secret-vm-token-of-hetzner");
         settings.app()
     };
@@ -147,6 +157,7 @@ fn each_provider_has_its_own_credential_for_vms() {
         ("HETZNER_VM_TOKEN", ProviderName::Hetzner),
         ("SCALEWAY_VM_SECRET_KEY", ProviderName::Scaleway),
         ("DIGITALOCEAN_VM_TOKEN", ProviderName::DigitalOcean),
+        ("OVH_VM_APPLICATION_SECRET", ProviderName::Ovh),
     ] {
         let app = config(key);
         let config = &app.ready().expect("configured").config;
@@ -154,6 +165,29 @@ fn each_provider_has_its_own_credential_for_vms() {
             assert_eq!(config.vm_credential(name).is_some(), name == its, "{key} {name:?}");
         }
     }
+    // A signature is over the whole address, which the VM does not know otherwise.
+    let app = config("OVH_VM_APPLICATION_SECRET");
+    let config = &app.ready().expect("configured").config;
+    let credential = config.vm_credential(ProviderName::Ovh).expect("a credential").expose();
+    let address = format!("{OVH_API_URL}/cloud/project/{OVH_PROJECT_ID}");
+    assert_eq!(credential, format!("vm-key:secret-vm-token-of-hetzner:vm-consumer:{address}"));
+}
+
+#[test]
+fn options_say_where_the_host_has_the_only_firewall() {
+    let project = format!("{OVH_API_URL}/cloud/project/{OVH_PROJECT_ID}");
+    let prices = format!("{OVH_API_URL}/order/catalog/public/cloud?ovhSubsidiary=FR");
+    let calls = creation::catalogue().into_iter().chain([
+        script::get(format!("{project}/flavor")).fixture_of("ovh", 200, "list_flavors.catalogue"),
+        script::get(prices).fixture_of("ovh", 200, "get_prices.fr"),
+    ]);
+    let host = TestHost::new(Script::new().side_by_side(calls));
+    let body = Call::get("/options").token().send(&Settings::usual().with_ovh().app(), &host).ok(200);
+    let firewalls: Vec<(&Value, &Value)> =
+        body["providers"].as_array().into_iter().flatten().map(|it| (&it["name"], &it["firewall"])).collect();
+    assert_eq!(firewalls, [(&json!("hetzner"), &json!(true)), (&json!("ovh"), &json!(false))]);
+    let medium = &body["providers"][1]["sizes"][1];
+    assert_eq!((&medium["server_type"], &medium["price_per_hour"]), (&json!("d2-4"), &json!(0.0189)));
 }
 
 #[test]

@@ -7,6 +7,8 @@ mod support;
 
 mod digitalocean;
 mod hetzner;
+mod ovh;
+mod ovh_alone;
 mod scaleway;
 mod suite;
 mod vendor;
@@ -31,7 +33,8 @@ macro_rules! contract {
 contract!(
     on_hetzner => crate::hetzner::Hetzner,
     on_scaleway => crate::scaleway::Scaleway,
-    on_digitalocean => crate::digitalocean::DigitalOcean; {
+    on_digitalocean => crate::digitalocean::DigitalOcean,
+    on_ovh => crate::ovh::Ovh; {
     lists_ours_from_between_foreign_servers_of_every_page,
     a_list_that_takes_longer_than_ten_seconds_has_timed_out,
     labels_come_back_whatever_they_say,

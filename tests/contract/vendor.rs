@@ -70,11 +70,19 @@ pub(crate) trait Vendor {
     /// Folder of its fixtures.
     const FIXTURES: &'static str;
 
+    /// How slow an answer may be for a list of three pages to take less than ten seconds, and more.
+    const SLOW_MS: [u64; 2] = [3000, 6000];
+
     /// A Mayfly with this provider alone.
     fn settings(&self) -> Settings;
 
     /// The provider's ids of its servers, as they stand in our ids.
     fn natives(&self) -> [&'static str; 2];
+
+    /// A repository that is long for this vendor, and still has room.
+    fn long_repo(&self) -> String {
+        format!("git@Git.example.com:{}r.git", "Group_x/".repeat(20))
+    }
 
     /// A listing of the deployment, ours and foreign ones mixed, over these pages.
     fn list(&self, pages: &[&[Known]]) -> Script;

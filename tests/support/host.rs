@@ -7,7 +7,10 @@ use mayfly::http::{Clock, Http, Log, NoAnswer, PROVIDER_TIMEOUT_MS, Random, Requ
 use sha2::{Digest as _, Sha256};
 
 use super::script::Script;
-use super::world::{CREDENTIALS, NOW_SECS, SECRETS};
+use super::world::{
+    CREDENTIALS, NOW_SECS, OVH_API_URL, OVH_APPLICATION_KEY, OVH_APPLICATION_SECRET, OVH_CONSUMER_KEY,
+    OVH_TOKEN, OVH_TOKEN_URL, SECRETS,
+};
 use super::yield_once;
 
 /// All that the core needs of a platform.
@@ -107,7 +110,7 @@ impl TestHost {
 
 impl Http for TestHost {
     async fn send(&self, request: Request) -> Result<Response, NoAnswer> {
-        check_shape(&request);
+        check_shape(&request, self.now_secs_of_clock());
         let (takes_ms, timeout_ms) = (self.answer_takes_ms.get(), u64::from(request.timeout_ms));
         let answer = self.script.answer(request);
         self.in_flight.set(self.in_flight.get() + 1);
@@ -125,19 +128,41 @@ impl Http for TestHost {
 }
 
 /// What holds for every request to a provider.
-fn check_shape(request: &Request) {
+fn check_shape(request: &Request, now_secs: u64) {
     let header = |name: &str| request.headers.iter().find(|(it, _)| *it == name).map(|(_, it)| it.as_str());
-    let credential = CREDENTIALS.iter().find(|it| request.url.starts_with(it.api_url));
-    let credential = credential.unwrap_or_else(|| panic!("{request:?} goes to no provider"));
-    assert_eq!(header(credential.header), Some(credential.value), "{request:?}");
+    if request.url.starts_with(OVH_API_URL) {
+        check_ovh(request, &header, now_secs);
+    } else if request.url != OVH_TOKEN_URL {
+        let credential = CREDENTIALS.iter().find(|it| request.url.starts_with(it.api_url));
+        let credential = credential.unwrap_or_else(|| panic!("{request:?} goes to no provider"));
+        assert_eq!(header(credential.header), Some(credential.value), "{request:?}");
+    }
     let content_type = match request.body.first() {
         None => None,
         Some(b'{') => Some("application/json"),
+        Some(_) if request.url == OVH_TOKEN_URL => Some("application/x-www-form-urlencoded"),
         Some(_) => Some("text/plain"),
     };
     assert_eq!(header("content-type"), content_type, "{request:?}");
     assert!((1..=PROVIDER_TIMEOUT_MS).contains(&request.timeout_ms), "{request:?}");
     assert!(request.url.bytes().all(|it| it.is_ascii_graphic()), "{request:?}");
+}
+
+/// A token, or a signature of exactly what is sent, now.
+fn check_ovh<'a>(request: &'a Request, header: &dyn Fn(&str) -> Option<&'a str>, now_secs: u64) {
+    if let Some(authorization) = header("authorization") {
+        assert_eq!(authorization, format!("Bearer {OVH_TOKEN}"), "{request:?}");
+        return;
+    }
+    let (method, body) = (request.method.as_str(), String::from_utf8_lossy(&request.body));
+    let signed =
+        [OVH_APPLICATION_SECRET, OVH_CONSUMER_KEY, method, &request.url, &body, &now_secs.to_string()];
+    let digest = sha1::Sha1::digest(signed.join("+"));
+    let signature = digest.iter().fold("$1$".to_owned(), |hex, byte| format!("{hex}{byte:02x}"));
+    assert_eq!(header("x-ovh-application"), Some(OVH_APPLICATION_KEY));
+    assert_eq!(header("x-ovh-consumer"), Some(OVH_CONSUMER_KEY));
+    assert_eq!(header("x-ovh-timestamp"), Some(now_secs.to_string().as_str()));
+    assert_eq!(header("x-ovh-signature"), Some(signature.as_str()), "{request:?}");
 }
 
 impl Clock for TestHost {

@@ -19,6 +19,14 @@ pub(crate) const DIGITALOCEAN_API_URL: &str = "https://digitalocean.test/v2";
 pub(crate) const SCALEWAY_SECRET_KEY: &str = "test-scaleway-key-0123456789";
 pub(crate) const SCALEWAY_PROJECT_ID: &str = "fa1e3217-dc80-42ac-85c3-3f034b78b552";
 pub(crate) const SCALEWAY_API_URL: &str = "https://scaleway.test";
+pub(crate) const OVH_APPLICATION_KEY: &str = "test-ovh-application";
+pub(crate) const OVH_APPLICATION_SECRET: &str = "test-ovh-secret-of-the-application";
+pub(crate) const OVH_CONSUMER_KEY: &str = "test-ovh-consumer-key";
+pub(crate) const OVH_CLIENT_SECRET: &str = "test-ovh-secret-of-a-service-account";
+pub(crate) const OVH_TOKEN: &str = "test-ovh-token-of-a-service-account";
+pub(crate) const OVH_PROJECT_ID: &str = "0123456789abcdef0123456789abcdee";
+pub(crate) const OVH_API_URL: &str = "https://ovh.test/v1";
+pub(crate) const OVH_TOKEN_URL: &str = "https://ovh-auth.test/oauth2/token";
 pub(crate) const ORIGIN: &str = "https://mayfly.example.workers.dev";
 pub(crate) const PAGE_ORIGIN: &str = "https://mayfly.pages.dev";
 /// The id in the label of [`super::fixtures::Server::ours`].
@@ -49,13 +57,17 @@ pub(crate) const CREDENTIALS: [Credential; 3] = [
     },
 ];
 /// What no log line and, but for the boot exchange, no answer may hold.
-pub(crate) const SECRETS: [&str; 10] = [
+pub(crate) const SECRETS: [&str; 14] = [
     API_TOKEN,
     ANNS_TOKEN,
     "0123456789abcdef0123456789abcdef",
     HETZNER_TOKEN,
     SCALEWAY_SECRET_KEY,
     DIGITALOCEAN_TOKEN,
+    OVH_APPLICATION_SECRET,
+    OVH_CONSUMER_KEY,
+    OVH_CLIENT_SECRET,
+    OVH_TOKEN,
     "secret-default-git-token",
     "secret-default-anthropic-key",
     "secret-vm-token-of-hetzner",
@@ -90,6 +102,24 @@ impl Settings {
     pub(crate) fn without(mut self, key: &str) -> Self {
         self.0.remove(key);
         self
+    }
+
+    /// OVHcloud, with requests that are signed.
+    pub(crate) fn with_ovh(self) -> Self {
+        self.with("OVH_APPLICATION_KEY", OVH_APPLICATION_KEY)
+            .with("OVH_APPLICATION_SECRET", OVH_APPLICATION_SECRET)
+            .with("OVH_CONSUMER_KEY", OVH_CONSUMER_KEY)
+            .with("OVH_PROJECT_ID", OVH_PROJECT_ID)
+            .with("OVH_API_URL", OVH_API_URL)
+    }
+
+    /// OVHcloud, with a service account.
+    pub(crate) fn with_ovh_client(self) -> Self {
+        self.with("OVH_CLIENT_ID", "EU.mayfly")
+            .with("OVH_CLIENT_SECRET", OVH_CLIENT_SECRET)
+            .with("OVH_TOKEN_URL", OVH_TOKEN_URL)
+            .with("OVH_PROJECT_ID", OVH_PROJECT_ID)
+            .with("OVH_API_URL", OVH_API_URL)
     }
 
     pub(crate) fn app(&self) -> App {
