@@ -15,7 +15,16 @@ const PROVIDER_SECRETS = [
   'DIGITALOCEAN_TOKEN',
   'AWS_SECRET_ACCESS_KEY',
 ];
-const FROM_ENVIRONMENT = PROVIDER_SECRETS.filter((it) => !it.startsWith('AWS_'));
+/** What some of them cannot do without. */
+const BESIDE_SECRETS = [
+  'SCALEWAY_PROJECT_ID',
+  'OVH_PROJECT_ID',
+  'OVH_ENDPOINT',
+  'OVH_APPLICATION_KEY',
+  'OVH_CONSUMER_KEY',
+  'OVH_CLIENT_ID',
+];
+const FROM_ENVIRONMENT = [...PROVIDER_SECRETS.filter((it) => !it.startsWith('AWS_')), ...BESIDE_SECRETS];
 
 /** The one whose state is kept; what runs elsewhere (tests do) forgets it. */
 export const DEFAULT_PORT = 8787;
