@@ -14,6 +14,7 @@ use crate::digitalocean::{self, Team};
 use crate::error::ApiError;
 use crate::guest::record::Guests;
 use crate::labels::Selector;
+use crate::ovh;
 use crate::resources::{Action, Firewall, Image, PrimaryIp, Server, SshKey, Then, Volume};
 use crate::scaleway::{self, Project};
 use crate::vendor::Vendor;
@@ -54,6 +55,8 @@ pub(crate) struct Cloud {
     pub digitalocean: Team,
     /// Scaleway's.
     pub scaleway: Project,
+    /// OVHcloud's.
+    pub ovh: ovh::Project,
     /// Simulated guests.
     pub guests: Guests,
     /// Servers whose guests are to start.
@@ -107,6 +110,7 @@ impl Cloud {
                 }
                 Timer::Of(Vendor::DigitalOcean, id) => digitalocean::end_action(self, id),
                 Timer::Of(Vendor::Scaleway, id) => scaleway::end_task(self, id),
+                Timer::Of(Vendor::Ovh, id) => ovh::end_task(self, id),
                 Timer::Of(Vendor::Hetzner, _) => {}
             }
         }

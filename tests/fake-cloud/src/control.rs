@@ -22,6 +22,7 @@ use crate::digitalocean;
 use crate::fake::Fake;
 use crate::faults::Fault;
 use crate::guest::record::Order;
+use crate::ovh;
 use crate::resources::{Image, SshKey, Volume};
 use crate::scaleway;
 
@@ -90,6 +91,7 @@ fn snapshot(cloud: &Cloud) -> Value {
         "actions": actions.collect::<Vec<_>>(),
         "digitalocean": digitalocean::state(cloud),
         "scaleway": scaleway::state(cloud),
+        "ovh": ovh::state(cloud),
         "guests": cloud.guests.all_json(),
         "created_ever": cloud.created_ever,
     })

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::routing::post;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -20,7 +21,7 @@ use crate::cloud::Cloud;
 use crate::config::Config;
 use crate::front::{self, Gate};
 use crate::vendor::{Refusal, Vendor};
-use crate::{api, clock, control, digitalocean, guest, scaleway};
+use crate::{api, clock, control, digitalocean, guest, ovh, scaleway};
 
 /// How to start.
 #[derive(Debug, Clone)]
@@ -117,12 +118,17 @@ pub async fn start(options: Options) -> std::io::Result<Running> {
         (Vendor::Hetzner, api::routes()),
         (Vendor::DigitalOcean, digitalocean::routes()),
         (Vendor::Scaleway, scaleway::routes()),
+        (Vendor::Ovh, ovh::routes()),
     ];
     let router = vendors
         .into_iter()
         .fold(Router::new(), |router, (vendor, routes)| {
-            router.nest(vendor.prefix(), front::guarded(vendor, routes, &fake))
+            let routes = front::guarded(vendor, routes, &fake);
+            // What anybody may ask.
+            let routes = if vendor == Vendor::Ovh { routes.merge(ovh::open_routes()) } else { routes };
+            router.nest(vendor.prefix(), routes)
         })
+        .route("/ovh/oauth2/token", post(ovh::access::grant))
         .nest("/_fake", control::routes())
         .nest("/guests", guest::door::routes())
         .fallback(async || Vendor::Hetzner.refuse(Refusal::NoRoute))

@@ -11,7 +11,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::RETRY_AFTER;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::clock::{self, rfc3339};
 use crate::fake::Fake;
 use crate::faults::{Drop, Fault, strike};
+use crate::ovh;
 use crate::vendor::{Refusal, Vendor};
 
 /// Requests that the log keeps.
@@ -59,8 +60,8 @@ impl Gate {
         self.buckets = Bucket::all(limit, now_ms);
     }
 
-    fn rights(&self, vendor: Vendor, headers: &HeaderMap) -> Result<Rights, Refusal<'static>> {
-        match vendor.token(headers) {
+    fn rights(&self, token: Option<&str>) -> Result<Rights, Refusal<'static>> {
+        match token {
             None => Err(Refusal::NoToken),
             Some(token) if token == self.read_write => Ok(Rights::ReadWrite),
             Some(token) if token == self.read_only => Ok(Rights::ReadOnly),
@@ -139,9 +140,16 @@ pub(crate) fn guarded(vendor: Vendor, routes: Router<Arc<Fake>>, fake: &Arc<Fake
 
 async fn admit(State((vendor, fake)): State<(Vendor, Arc<Fake>)>, request: Request, next: Next) -> Response {
     let now_ms = clock::now_ms();
+    let (secret, request) = match vendor {
+        Vendor::Ovh => match ovh::access::secret_of(&fake, request).await {
+            Ok((secret, request)) => (Some(secret), request),
+            Err(refused) => return refused,
+        },
+        _ => (vendor.token(request.headers()).map(str::to_owned), request),
+    };
     let refused = {
         let mut gate = fake.gate();
-        match gate.rights(vendor, request.headers()) {
+        match gate.rights(secret.as_deref()) {
             Err(refused) => return vendor.refuse(refused),
             Ok(_) if !gate.take(vendor, now_ms) => Some(Refusal::RateLimited),
             Ok(Rights::ReadOnly) if request.method() != Method::GET => Some(Refusal::ReadOnly),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::cloud::Cloud;
 use crate::vendor::Vendor;
-use crate::{digitalocean, scaleway};
+use crate::{digitalocean, ovh, scaleway};
 
 /// A server as its guest sees it.
 #[derive(Debug)]
@@ -40,6 +40,10 @@ impl Cloud {
             let address = self.address_of(server).unwrap_or_default();
             return Some(Host { user_data: &it.user_data, address, is_running: it.status == "running" });
         }
+        if let Some(it) = self.ovh.instances.get(&server) {
+            let address = it.addresses.as_ref().map(|(ipv4, _)| ipv4.clone()).unwrap_or_default();
+            return Some(Host { user_data: &it.user_data, address, is_running: it.status == "ACTIVE" });
+        }
         if let Some(it) = self.scaleway.servers.get(&server) {
             let given = it.booted_with.as_ref().or_else(|| it.user_data.get("cloud-init"));
             let flexible = self.scaleway.ips.values().find(|ip| ip.server == Some(server));
@@ -60,14 +64,15 @@ impl Cloud {
 
     /// The id that guests and tests know a server by: the vendor's own.
     pub(crate) fn server_named(&self, reference: &str) -> Option<u64> {
-        let id = reference.parse().ok().or_else(|| scaleway::server_number(reference))?;
+        let id = reference.parse().ok().or_else(|| scaleway::server_number(reference));
+        let id = id.or_else(|| ovh::id_of(reference))?;
         self.host(id).map(|_| id)
     }
 
     /// Servers that have power.
     pub(crate) fn powered(&self) -> Vec<u64> {
-        let ids =
-            self.servers.keys().chain(self.digitalocean.droplets.keys()).chain(self.scaleway.servers.keys());
+        let ids = self.servers.keys().chain(self.digitalocean.droplets.keys());
+        let ids = ids.chain(self.scaleway.servers.keys()).chain(self.ovh.instances.keys());
         ids.copied().filter(|id| self.host(*id).is_some_and(|host| host.is_running)).collect()
     }
 
@@ -77,7 +82,8 @@ impl Cloud {
             return ip.assignee.filter(|id| self.servers.contains_key(id));
         }
         let others = self.digitalocean.droplets.keys().chain(self.scaleway.servers.keys());
-        others.copied().find(|id| self.host(*id).is_some_and(|host| host.address == ipv4))
+        let mut others = others.chain(self.ovh.instances.keys()).copied();
+        others.find(|id| self.host(*id).is_some_and(|host| host.address == ipv4))
     }
 
     /// The system of a server goes down by itself: because the guest chose to.
@@ -87,11 +93,18 @@ impl Cloud {
         } else {
             digitalocean::shut_down(self, server);
             scaleway::shut_down(self, server);
+            ovh::shut_down(self, server);
         }
     }
 
     /// How a server deletes itself at its vendor.
     pub(crate) fn own_end(&self, server: u64) -> OwnEnd {
+        if self.ovh.instances.contains_key(&server) {
+            let vendor = Vendor::Ovh;
+            let path =
+                format!("{}/cloud/project/{}/instance/{}", vendor.prefix(), ovh::PROJECT, ovh::uuid(server));
+            return OwnEnd { vendor, method: Method::DELETE, path, body: None };
+        }
         if self.scaleway.servers.contains_key(&server) {
             let (zone, id) = (self.scaleway.servers[&server].zone, scaleway::uuid_of_server(server));
             let vendor = Vendor::Scaleway;

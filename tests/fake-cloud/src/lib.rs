@@ -1,6 +1,6 @@
 //! A stateful stand-in for the clouds that Mayfly speaks to, with simulated guests, for trying it and for its tests.
 //!
-//! `api` speaks as Hetzner does, `digitalocean` and `scaleway` as their namesakes; `vendor` tells them apart, `front`
+//! `api` speaks as Hetzner does, `digitalocean`, `scaleway` and `ovh` as their namesakes; `vendor` tells them apart, `front`
 //! stands before them (tokens, rate limit, faults), `cloud` is the state, `hosts` what all servers have in common, `guest`
 //! plays the VMs and their doors, `control` is what tests turn and look at. Nothing here is used by Mayfly itself, and
 //! nothing here leaves the machine: it listens on the loopback address only.
@@ -22,6 +22,7 @@ mod guest;
 mod hosts;
 mod labels;
 mod network;
+mod ovh;
 mod public_key;
 mod query;
 mod resources;

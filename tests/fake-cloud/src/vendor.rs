@@ -5,7 +5,10 @@ use axum::http::header::{AUTHORIZATION, HeaderName};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
-use crate::{api, digitalocean, scaleway};
+use crate::{api, digitalocean, ovh, scaleway};
+
+/// OVHcloud's requests name an application.
+static APPLICATION: HeaderName = HeaderName::from_static("x-ovh-application");
 
 /// A vendor's API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,6 +19,8 @@ pub(crate) enum Vendor {
     DigitalOcean,
     /// Scaleway.
     Scaleway,
+    /// OVHcloud.
+    Ovh,
 }
 
 /// Why a request does not reach a handler.
@@ -37,7 +42,7 @@ pub(crate) enum Refusal<'a> {
 
 impl Vendor {
     /// All of them.
-    pub(crate) const ALL: [Self; 3] = [Self::Hetzner, Self::DigitalOcean, Self::Scaleway];
+    pub(crate) const ALL: [Self; 4] = [Self::Hetzner, Self::DigitalOcean, Self::Scaleway, Self::Ovh];
 
     /// Where its API begins.
     pub(crate) fn prefix(self) -> &'static str {
@@ -45,6 +50,7 @@ impl Vendor {
             Self::Hetzner => "/v1",
             Self::DigitalOcean => "/digitalocean/v2",
             Self::Scaleway => "/scaleway",
+            Self::Ovh => "/ovh/v1",
         }
     }
 
@@ -64,6 +70,8 @@ impl Vendor {
                 static TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
                 &TOKEN
             }
+            // The name of who signs; what proves it stands beside (`ovh::access`).
+            Self::Ovh => &APPLICATION,
         }
     }
 
@@ -79,7 +87,7 @@ impl Vendor {
     pub(crate) fn tells_rate(self) -> bool {
         match self {
             Self::Hetzner | Self::DigitalOcean => true,
-            Self::Scaleway => false,
+            Self::Scaleway | Self::Ovh => false,
         }
     }
 
@@ -89,6 +97,7 @@ impl Vendor {
             Self::Hetzner => api::refuse(refusal),
             Self::DigitalOcean => digitalocean::refuse(refusal),
             Self::Scaleway => scaleway::refuse(refusal),
+            Self::Ovh => ovh::refuse(refusal),
         }
     }
 }

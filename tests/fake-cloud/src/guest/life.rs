@@ -19,6 +19,8 @@ use super::worker::{Call, Reply};
 use crate::clock;
 use crate::config::{Config, FailPhase};
 use crate::fake::Fake;
+use crate::ovh;
+use crate::vendor::Vendor;
 
 /// The phases with their share of the boot's time, in percent; power to the first of them takes the rest.
 const PHASES: [(&str, u32); 4] = [("docker", 25), ("clone", 15), ("devcontainer", 35), ("ui", 15)];
@@ -319,7 +321,13 @@ impl Life {
         let url = format!("http://{}{}", self.fake.address, end.path);
         let (method, body) = (end.method, end.body);
         let header = end.vendor.token_header();
-        let call = Call { method, url, header, credential, address: self.address.clone(), body };
+        let (credential, more) = if end.vendor == Vendor::Ovh {
+            let (application, signature) = ovh::access::signed(&credential.0, &method, &url);
+            (Secret(application), signature)
+        } else {
+            (credential, Vec::new())
+        };
+        let call = Call { method, url, header, credential, more, address: self.address.clone(), body };
         matches!(call.make().await, Ok(reply) if (200..300).contains(&reply.status))
     }
 
@@ -327,7 +335,7 @@ impl Life {
         let url = format!("{}{path}", self.vm.worker.trim_end_matches('/'));
         let (credential, address) = (self.vm.capability.clone(), self.address.clone());
         let header = &AUTHORIZATION;
-        Call { method, url, header, credential, address, body }.make().await
+        Call { method, url, header, credential, more: Vec::new(), address, body }.make().await
     }
 
     /// Tries again until there is a 200 or a refusal that will not change.

@@ -38,6 +38,8 @@ pub(crate) struct Call {
     pub header: &'static HeaderName,
     /// What to authenticate with.
     pub credential: super::vm_file::Secret,
+    /// What goes with the credential.
+    pub more: Vec<(HeaderName, String)>,
     /// The guest's own address, which the edge in front of a real Worker would know.
     pub address: String,
     /// JSON.
@@ -65,13 +67,17 @@ impl Call {
         tokio::spawn(connection);
         let body = self.body.map(|body| body.to_string()).unwrap_or_default();
         let scheme = if *self.header == AUTHORIZATION { "Bearer " } else { "" };
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(self.method)
             .uri(path)
             .header(HOST, authority)
             .header(self.header, format!("{scheme}{}", self.credential.0))
             .header("cf-connecting-ip", self.address)
-            .header(CONTENT_TYPE, "application/json")
+            .header(CONTENT_TYPE, "application/json");
+        for (name, value) in self.more {
+            request = request.header(name, value);
+        }
+        let request = request
             .body(Full::new(Bytes::from(body)))
             .map_err(|_| "the request cannot be written".to_owned())?;
         let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
