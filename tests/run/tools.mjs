@@ -61,7 +61,7 @@ export async function needClients() {
   const version = createHash('sha256').update(readFileSync(wanted)).digest('hex');
   const isInstalled = () => existsSync(stamp) && readFileSync(stamp, 'utf8') === version;
   if (!isInstalled() && has('python3', '--version')) {
-    say('python clients of DigitalOcean and Scaleway, into .cache/clients');
+    say('python clients of DigitalOcean, OVHcloud and Scaleway, into .cache/clients');
     const make = () => run('python3', ['-m', 'venv', dir]);
     // Debian keeps the part that makes environments in a package of its own.
     let code = await make();
