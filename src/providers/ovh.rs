@@ -126,6 +126,10 @@ impl Ovh {
     ) -> Result<bool, Error> {
         let Some(instance) = self.instance(host, native).await? else { return Ok(false) };
         let (name, mut labels) = read_name(&instance.name);
+        if labels.is_empty() {
+            // Somebody has renamed it: it is not ours any more.
+            return Ok(false);
+        }
         for (key, value) in changes {
             match value {
                 Some(value) => labels.insert((*key).to_owned(), value.clone()),

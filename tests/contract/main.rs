@@ -8,7 +8,6 @@ mod support;
 mod digitalocean;
 mod hetzner;
 mod ovh;
-mod ovh_alone;
 mod scaleway;
 mod suite;
 mod vendor;

@@ -1,4 +1,6 @@
-//! OVHcloud before the suite: its fixtures, its calls in their order. What it alone has is in `ovh_alone`.
+//! OVHcloud before the suite: its fixtures, its calls in their order. What it alone has is in `alone`.
+
+mod alone;
 
 use std::collections::BTreeMap;
 
@@ -16,46 +18,45 @@ use super::vendor::{Going, Known, Refusal, Vendor, of_vm};
 
 pub(crate) struct Ovh;
 
-pub(crate) const NATIVES: [&str; 2] =
-    ["2f1e1c6a-8a43-4f0c-9c3b-6a4d3f1b7e21", "b0d7a1f4-52c9-4a86-8f3e-0c2e9d5b6a17"];
+const NATIVES: [&str; 2] = ["2f1e1c6a-8a43-4f0c-9c3b-6a4d3f1b7e21", "b0d7a1f4-52c9-4a86-8f3e-0c2e9d5b6a17"];
 const SNAPSHOT: &str = "748fc36f-7f34-40b3-8333-999eee979032";
 const FLAVORS: [&str; 2] = ["c6e7c3b2-35ed-4d63-b7c7-9d3b1f2a3c01", "c6e7c3b2-35ed-4d63-b7c7-9d3b1f2a3c03"];
 /// The newest of those named so.
-pub(crate) const IMAGE: &str = "9ed3e1a4-7f0d-4b3e-8f50-3b6d6c2a0d13";
-pub(crate) const KEY: &str = "6d61796675732d6b6579";
+const IMAGE: &str = "9ed3e1a4-7f0d-4b3e-8f50-3b6d6c2a0d13";
+const KEY: &str = "6d61796675732d6b6579";
 const NEW_KEY: &str = "6d61796675732d6e6577";
-pub(crate) const NAME: &str = "mayfly-hello-world-abcd";
+const NAME: &str = "mayfly-hello-world-abcd";
 
 fn url(path: &str) -> String {
     format!("{OVH_API_URL}/cloud/project/{OVH_PROJECT_ID}{path}")
 }
 
-pub(crate) fn get(path: &str) -> Exchange {
+fn get(path: &str) -> Exchange {
     script::get(url(path))
 }
 
-pub(crate) fn post(path: &str) -> Exchange {
+fn post(path: &str) -> Exchange {
     script::post(url(path))
 }
 
-pub(crate) fn delete(path: &str) -> Exchange {
+fn delete(path: &str) -> Exchange {
     script::delete(url(path))
 }
 
-pub(crate) fn one_server() -> String {
+fn one_server() -> String {
     format!("/instance/{}", NATIVES[0])
 }
 
-pub(crate) fn gives(call: Exchange, status: u16, fixture: &str) -> Exchange {
+fn gives(call: Exchange, status: u16, fixture: &str) -> Exchange {
     call.fixture_of("ovh", status, fixture)
 }
 
 /// What it answers where there is nothing to say.
-pub(crate) fn done(call: Exchange) -> Exchange {
+fn done(call: Exchange) -> Exchange {
     gives(call, 200, "void.null")
 }
 
-pub(crate) fn value(name: &str) -> Value {
+fn value(name: &str) -> Value {
     value_of("ovh", name)
 }
 
@@ -77,7 +78,7 @@ fn dressed(mut instance: Value, it: &Known) -> Value {
     instance
 }
 
-pub(crate) fn listed(servers: &[Known]) -> Value {
+fn listed(servers: &[Known]) -> Value {
     servers.iter().map(|it| dressed(value("list_instances.one")[0].take(), it)).collect()
 }
 
@@ -85,18 +86,18 @@ fn single(it: &Known) -> Value {
     dressed(value("get_instance.ready"), it)
 }
 
-pub(crate) fn in_status(status: &str) -> Value {
+fn in_status(status: &str) -> Value {
     let mut instance = single(&Known::ours(0));
     instance["status"] = status.into();
     instance
 }
 
-pub(crate) fn prepared() -> Script {
+fn prepared() -> Script {
     Script::new().then(gives(get("/sshkey"), 200, "list_ssh_keys.registered"))
 }
 
 /// Flavors and images of a place, side by side.
-pub(crate) fn looked_up(script: Script, place: usize) -> Script {
+fn looked_up(script: Script, place: usize) -> Script {
     let region = PLACES[place].1.to_uppercase();
     let flavors = get(&format!("/flavor?region={region}"));
     let images = get(&format!("/image?osType=linux&region={region}"));
@@ -106,7 +107,7 @@ pub(crate) fn looked_up(script: Script, place: usize) -> Script {
     ])
 }
 
-pub(crate) fn place(index: usize, image: &'static str, key: &'static str) -> Exchange {
+fn place(index: usize, image: &'static str, key: &'static str) -> Exchange {
     post("/instance").checked(move |it| {
         let (front, labels, _) = packed_name::read(it["name"].as_str().expect("a name")).expect("ours");
         assert_eq!((front, labels), (NAME, map(&of_vm(VM))));
@@ -123,7 +124,7 @@ pub(crate) fn place(index: usize, image: &'static str, key: &'static str) -> Exc
     })
 }
 
-pub(crate) fn made(call: Exchange) -> Exchange {
+fn made(call: Exchange) -> Exchange {
     call.computes(200, |request| {
         let mut answer = value("create_instance.created");
         answer["name"] = request["name"].clone();
@@ -132,7 +133,7 @@ pub(crate) fn made(call: Exchange) -> Exchange {
 }
 
 /// It found a host.
-pub(crate) fn settled(script: Script) -> Script {
+fn settled(script: Script) -> Script {
     script.then(Ovh.get().gives(200, &in_status("ACTIVE")))
 }
 
@@ -319,7 +320,7 @@ impl Vendor for Ovh {
     }
 }
 
-pub(crate) fn prices(subsidiary: &str) -> Exchange {
+fn prices(subsidiary: &str) -> Exchange {
     script::get(format!("{OVH_API_URL}/order/catalog/public/cloud?ovhSubsidiary={subsidiary}"))
 }
 

@@ -133,7 +133,8 @@ impl Ovh {
         let currency = Currency::parse(&list.locale.currency_code).ok_or_else(|| malformed(super::NAME))?;
         // The first price of a plan is the one for any quantity.
         let price = |it: &super::schema::Addon<'_>| {
-            let price = it.pricings.first().map(|it| micros(it.price)).filter(|it| *it > 0)?;
+            let price = it.pricings.as_ref()?.first()?.price;
+            let price = price.map(micros).filter(|it| *it > 0)?;
             Some((it.plan_code.clone().into_owned(), price))
         };
         let is_instance = |it: &&super::schema::Addon<'_>| it.plan_code.contains(".consumption");

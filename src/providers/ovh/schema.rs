@@ -110,14 +110,13 @@ pub(super) struct Locale<'a> {
 pub(super) struct Addon<'a> {
     #[serde(borrow)]
     pub plan_code: Cow<'a, str>,
-    #[serde(default)]
-    pub pricings: Vec<Pricing>,
+    pub pricings: Option<Vec<Pricing>>,
 }
 
 #[derive(Deserialize)]
 pub(super) struct Pricing {
     /// Hundred-millionths of the currency's unit, without taxes.
-    pub price: f64,
+    pub price: Option<f64>,
 }
 
 #[derive(Deserialize)]

@@ -5,17 +5,17 @@ use mayfly::http::Response;
 use mayfly::providers::{ErrorKind, Provider};
 use serde_json::json;
 
-use super::hetzner::lost;
-use super::ovh::{
+use super::{
     IMAGE, KEY, NAME, NATIVES, Ovh, delete, done, get, gives, in_status, listed, looked_up, made, one_server,
-    place, post, prepared, prices, settled, value,
+    place, post, prepared, prices, settled, single, value,
 };
-use super::suite;
-use super::support::block_on;
-use super::support::host::TestHost;
-use super::support::script::{self, Exchange, Script};
-use super::support::world::{NOW_SECS, OVH_CLIENT_SECRET, OVH_PROJECT_ID, OVH_TOKEN_URL, Settings};
-use super::vendor::{Known, Vendor as _};
+use crate::hetzner::lost;
+use crate::suite;
+use crate::support::block_on;
+use crate::support::host::TestHost;
+use crate::support::script::{self, Exchange, Script};
+use crate::support::world::{NOW_SECS, OVH_CLIENT_SECRET, OVH_PROJECT_ID, OVH_TOKEN_URL, Settings};
+use crate::vendor::{Known, Vendor as _};
 
 #[test]
 fn what_is_sold_has_its_price_and_its_place() {
@@ -181,6 +181,15 @@ fn addresses_are_the_servers_alone() {
     let vm = block_on(Ovh.provider().get(&host, NATIVES[0])).expect("an answer").expect("a VM");
     assert_eq!(vm.ipv6.as_deref(), Some("2001:db8:1:2::7a5/128"), "its /64 is not its own");
     assert_eq!((vm.server_type.as_ref(), vm.location.as_ref(), vm.name.as_ref()), ("b3-8", "gra11", NAME));
+}
+
+#[test]
+fn a_server_that_somebody_renamed_is_left_alone() {
+    let mut renamed = single(&Known::ours(0));
+    renamed["name"] = "mine now".into();
+    let host = TestHost::new(Script::new().then(Ovh.get().gives(200, &renamed)));
+    let changes = [(mayfly::labels::PHASE, Some("ready".to_owned()))];
+    assert_eq!(block_on(Ovh.provider().relabel(&host, NATIVES[0], &changes)), Ok(false));
 }
 
 #[test]
