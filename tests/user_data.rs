@@ -27,8 +27,9 @@ use support::user_data::{file, parse, vm_file};
 use support::world::{NOW_SECS, REPO_URL, SSH_KEY, app};
 
 /// The keys that we use, in their order; `ssh_authorized_keys` only with a key.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 10] = [
     "hostname",
+    "fqdn",
     "manage_etc_hosts",
     "users",
     "ssh_pwauth",
@@ -274,6 +275,7 @@ fn survives(text: &str) {
     let user_data = render(&vm_file_of(text, &networks), None);
     let config = parse(&user_data);
     assert_eq!(config["hostname"].as_str(), Some(text));
+    assert_eq!(config["fqdn"].as_str(), Some(text));
     let got = vm_file(&user_data);
     let want = serde_json::to_value(vm_file_of(text, &networks)).expect("JSON");
     assert_eq!(got, want);
