@@ -113,6 +113,27 @@ const SUBJECTS = [
     location: 'nyc3',
     wrong: { path: '/v2/droplets', body: { name: 'x', size: 's-1vcpu-1gb', image: 'debian-13-x64', tags: 'web' } },
   },
+  {
+    provider: 'ovh',
+    title: 'OVHcloud’s',
+    variable: 'OVH_OPENAPI',
+    file: 'ovh-cloud.openapi.json',
+    upstream: (cloud) => `${cloud.url}/ovh/v1`,
+    // The price list is in another document.
+    covers: (path) => path.startsWith('/cloud/'),
+    // Signatures are over the address, which Prism changes: a service account's token goes through.
+    vars: (prism, cloud) => ({
+      OVH_API_URL: prism,
+      OVH_APPLICATION_KEY: undefined,
+      OVH_APPLICATION_SECRET: undefined,
+      OVH_CONSUMER_KEY: undefined,
+      OVH_CLIENT_ID: 'fake-client',
+      OVH_CLIENT_SECRET: cloud.token,
+      OVH_TOKEN_URL: `${cloud.url}/ovh/oauth2/token`,
+    }),
+    location: 'sbg5',
+    wrong: { path: '/cloud/project/0f1e2d3c4b5a69788796a5b4c3d2e1f0/instance', body: { name: 'x', region: 'GRA11', flavorId: 'x', tags: [] } },
+  },
 ];
 
 for (const it of SUBJECTS) {
@@ -149,7 +170,7 @@ for (const it of SUBJECTS) {
       await until('Prism listens', () => /Prism is listening/.test(printed));
       splitter = it.covers && (await startSplitter(it.covers, url, it.upstream(cloud)));
       const api = splitter?.url ?? url;
-      worker = await startWorker({ vars: { ...cloud.varsOf([it.provider]), ...it.vars(api), PUBLIC_URL: undefined } });
+      worker = await startWorker({ vars: { ...cloud.varsOf([it.provider]), ...it.vars(api, cloud), PUBLIC_URL: undefined } });
     });
     after(async () => {
       await worker?.close();

@@ -15,6 +15,13 @@ const PROVIDERS = {
     SCALEWAY_ZONES: 'fr-par-1,fr-par-2,nl-ams-1',
   }),
   digitalocean: (cloud, token) => ({ DIGITALOCEAN_TOKEN: token, DIGITALOCEAN_API_URL: `${cloud}/digitalocean/v2` }),
+  ovh: (cloud, token) => ({
+    OVH_APPLICATION_KEY: 'fake-application',
+    OVH_APPLICATION_SECRET: token,
+    OVH_CONSUMER_KEY: 'fake-consumer',
+    OVH_PROJECT_ID: '0f1e2d3c4b5a69788796a5b4c3d2e1f0',
+    OVH_API_URL: `${cloud}/ovh/v1`,
+  }),
 };
 
 export const FAKE_PROVIDERS = Object.keys(PROVIDERS);

@@ -101,4 +101,40 @@ const scaleway = {
   madeBefore: (requests) => requests.some((it) => it.method === 'POST' && it.path.endsWith('/servers') && it.status === 201),
 };
 
-export const VENDORS = { hetzner, scaleway, digitalocean };
+/** OVHcloud's address of the one project that the fake has. */
+const PROJECT = '/ovh/v1/cloud/project/0f1e2d3c4b5a69788796a5b4c3d2e1f0';
+
+/** A request to the fake's OVHcloud, with a token of its service account. */
+async function ovhCall(cloud, method, path, body) {
+  const form = { grant_type: 'client_credentials', scope: 'all', client_id: 'fake-client', client_secret: cloud.token };
+  const answer = await fetch(`${cloud.url}/ovh/oauth2/token`, { method: 'POST', body: new URLSearchParams(form) });
+  const { access_token: token } = await answer.json();
+  return call(cloud, method, `${PROJECT}${path}`, body, { authorization: `Bearer ${token}` });
+}
+
+const ovh = {
+  vmCredentials: (token) => ({
+    OVH_VM_APPLICATION_KEY: 'fake-application',
+    OVH_VM_APPLICATION_SECRET: token,
+    OVH_VM_CONSUMER_KEY: 'fake-consumer',
+  }),
+  idOf: (id) => `ovh-${id}`,
+  servers: (state) => state.ovh.instances,
+  leftovers: ({ ovh: it }) => [...it.instances, ...it.snapshots],
+  shared: (state) => state.ovh.ssh_keys,
+  foreign: async (cloud, name) => {
+    const [image] = (await ovhCall(cloud, 'GET', '/image?region=GRA11&osType=linux')).filter((it) => it.name === 'Debian 13');
+    const [flavor] = (await ovhCall(cloud, 'GET', '/flavor?region=GRA11')).filter((it) => it.name === 'd2-4');
+    const body = { name: `mayfly-${name}_wNSHAGAmayfly`, region: 'GRA11', flavorId: flavor.id, imageId: image.id };
+    return (await ovhCall(cloud, 'POST', '/instance', body)).id;
+  },
+  destroy: (cloud, id) => ovhCall(cloud, 'DELETE', `/instance/${id}`),
+  /** Its lists have no pages. */
+  smallPages: undefined,
+  list: { method: 'GET', path: `${PROJECT}/instance` },
+  creation: { method: 'POST', path: `${PROJECT}/instance` },
+  halfway: { method: 'POST', path: `${PROJECT}/instance`, status: 400, code: 'Client::BadRequest' },
+  madeBefore: (requests) => requests.some((it) => it.method === 'POST' && it.path === `${PROJECT}/sshkey` && it.status === 200),
+};
+
+export const VENDORS = { hetzner, scaleway, digitalocean, ovh };
