@@ -1,6 +1,6 @@
 // OVHcloud's own client for Python against the fake cloud: what it accepts is close enough to the real API, and its signatures are
 // those that the fake cloud checks ours by. It needs a Python with clients/requirements.txt installed, named by CLIENTS_PYTHON;
-// `npm test` makes one. Without it the tests are skipped, and say so. What is asked is in clients/ovhcloud.py.
+// `npm test` makes one. Without it the tests are skipped, and say so. What is asked is in clients/drive_ovh.py.
 
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
@@ -19,7 +19,7 @@ describe('the Python client of OVHcloud against the fake cloud', { skip }, () =>
 
   before(async () => {
     cloud = await startFakeCloud({ guests: false, actionMs: 50 });
-    const program = fileURLToPath(new URL('clients/ovhcloud.py', import.meta.url));
+    const program = fileURLToPath(new URL('clients/drive_ovh.py', import.meta.url));
     const { stdout } = await promisify(execFile)(PYTHON, [program, cloud.url, cloud.token], { timeout: 120_000 });
     seen = JSON.parse(stdout);
   });
