@@ -271,7 +271,7 @@ impl Provider {
 
     /// Whether the credential may write: asks for something that cannot be made, so that nothing is. A refusal of the content
     /// means that the credential would have done.
-    pub async fn may_write<H: Http + Random>(&self, host: &H) -> Result<(), Error> {
+    pub async fn may_write<H: Http + Random + Clock>(&self, host: &H) -> Result<(), Error> {
         match each!(self, it => it.probe_writing(host).await) {
             Err(error) if !matches!(error.kind, ErrorKind::Invalid | ErrorKind::NotFound) => Err(error),
             _ => Ok(()),

@@ -19,8 +19,8 @@ use std::collections::BTreeMap;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    ACTIVE, ATTENTION, BODY, BRANCH, DEPLOYMENT, EXPIRES, HOSTKEY, IDEM, IDLE, KEY_ID, MANAGED_BY, MAYFLY,
-    OWNER, PHASE, PRICE, PROFILE, REASON, REPO, SEEN, SIZE, TIMING, TLS, UI, VM, WANT, WHY,
+    ACTIVE, ASKED, ATTENTION, BODY, BRANCH, CLEAN, DEPLOYMENT, EXPIRES, HOSTKEY, IDEM, IDLE, KEY_ID, MANAGED_BY, MAYFLY,
+    MISSED, OWNER, PHASE, PRICE, PROFILE, REASON, REPO, RUN, SEEN, SIZE, TIMING, TLS, UI, VM, WANT, WHY,
 };
 use crate::encoding::base64url;
 use form::{Form, OTHER, Reader, digit, plain};
@@ -31,7 +31,7 @@ pub const NAME_MAX_CHARS: usize = 255;
 const SUM_CHARS: usize = 4;
 
 /// Labels by their importance. Their places are what names hold: new ones go to the end.
-const TABLE: [(&str, Form); 25] = [
+const TABLE: [(&str, Form); 29] = [
     (DEPLOYMENT, Form::Plain),
     (VM, Form::Bytes(16)),
     (OWNER, Form::Plain),
@@ -40,10 +40,14 @@ const TABLE: [(&str, Form); 25] = [
     (BODY, Form::Bytes(16)),
     (KEY_ID, Form::Plain),
     (PHASE, Form::Word),
-    (WANT, Form::Word),
+    (WANT, Form::Plain),
+    (RUN, Form::Plain),
     (ACTIVE, Form::Number(6)),
     (SEEN, Form::Number(6)),
     (IDLE, Form::Number(2)),
+    (MISSED, Form::Number(6)),
+    (ASKED, Form::Number(6)),
+    (CLEAN, Form::Plain),
     (PRICE, Form::Price),
     (REASON, Form::Plain),
     (ATTENTION, Form::Word),

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use super::schema::{CreateSshKey, SshKey};
 use super::{Error, ErrorKind, Ovh, absent_is_fine, parse};
 use crate::encoding::base32;
-use crate::http::{Clock, Http, Method, Random, Request};
+use crate::http::{Clock, Http, Method, Random, Request, Response};
 use crate::providers::Leftover;
 use crate::ssh_key::SshPublicKey;
 
@@ -30,6 +30,12 @@ impl Ovh {
     pub fn create_ssh_key_request(&self, name: &str, key: &SshPublicKey) -> Request {
         let body = CreateSshKey { name, public_key: &key.to_openssh() };
         self.json_request(Method::Post, "/sshkey", &body)
+    }
+
+    /// A write that is refused whoever sends it, a key without a name: with 403 if it is not granted.
+    pub async fn probe_writing<H: Http + Random + Clock>(&self, host: &H) -> Result<Response, Error> {
+        let nothing = std::collections::BTreeMap::<&str, &str>::new();
+        self.send_once(host, self.json_request(Method::Post, "/sshkey", &nothing)).await
     }
 
     /// A key that the user registered under another name serves as well, and stays theirs.
