@@ -38,6 +38,15 @@ def repo_parts(url):
     return host.lower(), folder[:64] or "workspace"
 
 
+def translated():
+    """The public IPv4 of a VM that carries a private one (EC2): cloud-init has asked for it at this boot."""
+    data = common.load(f"{common.ROOT}/run/cloud-init/instance-data.json")
+    try:
+        return str(ipaddress.IPv4Address(data["ds"]["meta_data"]["public-ipv4"]))
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
 def addresses():
     """The VM's own public addresses, IPv4 first: what it would use to reach the outside."""
     found = []
@@ -45,8 +54,14 @@ def addresses():
         done = subprocess.run(["ip", "-o", family, "route", "get", far], capture_output=True, text=True, check=False)
         source = re.search(r" src (\S+)", done.stdout)
         if done.returncode == 0 and source:
-            found.append(source[1])
+            is_private = family == "-4" and ipaddress.ip_address(source[1]).is_private
+            found.append(is_private and translated() or source[1])
     return found
+
+
+def write_addresses():
+    """At every boot: where addresses are lent, a stop and a start bring another."""
+    common.write(f"{common.ETC}/values/addresses", text(addresses()))
 
 
 def check(machine):
@@ -80,17 +95,20 @@ def text(thing):
 
 def main():
     os.umask(0o077)
+    if sys.argv[1:] == ["addresses"]:
+        write_addresses()
+        return
     machine = common.vm()
     try:
         check(machine)
         values = derive(machine)
     except ValueError as error:
         sys.exit(f"setup: vm.json: {error}")
-    values["addresses"] = addresses()
     for name in ("capability", "sealed"):  # read from vm.json where they are needed, and nowhere else
         del values[name]
     for name, thing in values.items():
         common.write(f"{common.ETC}/values/{name}", text(thing))
+    write_addresses()
     key = f"{common.ETC}/secrets/session_key"
     if not common.read(key):
         common.write(key, secrets.token_urlsafe(32))

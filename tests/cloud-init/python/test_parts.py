@@ -4,6 +4,8 @@ import io
 import json
 import os
 import stat
+import subprocess
+import sys
 import tarfile
 import unittest
 from unittest import mock
@@ -48,6 +50,35 @@ class Values(Machine):
         self.assertEqual(self.get("etc/mayfly/values/addresses"), "203.0.113.7")
         for name in os.listdir(f"{self.root}/etc/mayfly/values"):
             self.assertEqual(stat.S_IMODE(os.stat(f"{self.root}/etc/mayfly/values/{name}").st_mode), 0o600, name)
+
+    def route(self, address):
+        """What `ip route get` says where the machine carries this address, and no IPv6."""
+        def run(command, **_):
+            found = f"1.1.1.1 via 172.31.16.1 dev ens5 src {address} uid 0" if "-4" in command else ""
+            return subprocess.CompletedProcess(command, 0 if found else 2, found, "")
+        return mock.patch.object(self.setup.subprocess, "run", run)
+
+    def test_behind_a_translation_the_address_is_the_one_that_cloud_init_was_told(self):
+        data = "run/cloud-init/instance-data.json"
+        for own, told, want in (("172.31.20.7", {"public-ipv4": "198.51.100.9"}, "198.51.100.9"),
+                                ("172.31.20.7", {}, "172.31.20.7"),
+                                ("172.31.20.7", {"public-ipv4": "x; y"}, "172.31.20.7"),
+                                ("198.51.100.7", {"public-ipv4": "198.51.100.9"}, "198.51.100.7")):
+            self.put(data, json.dumps({"ds": {"meta_data": told}}))
+            # The documentation's own networks count as private to Python.
+            public = mock.patch.object(self.setup.ipaddress.IPv4Address, "is_private", own.startswith("172."))
+            with self.route(own), public:
+                self.assertEqual(self.setup.addresses(), [want], (own, told))
+        self.put(data, "[]")
+        with self.route("172.31.20.7"):
+            self.assertEqual(self.setup.addresses(), ["172.31.20.7"])
+
+    def test_each_boot_looks_at_the_addresses_again(self):
+        self.put("etc/mayfly/values/addresses", "198.51.100.9")
+        self.put("run/cloud-init/instance-data.json", json.dumps({"ds": {"meta_data": {"public-ipv4": "198.51.100.10"}}}))
+        with self.route("172.31.20.7"), mock.patch.object(sys, "argv", ["setup.py", "addresses"]):
+            self.setup.main()
+        self.assertEqual(self.get("etc/mayfly/values/addresses"), "198.51.100.10")
 
     def test_a_vm_json_that_breaks_its_promises_stops_the_set_up(self):
         for change in ({"v": 2}, {"idle_minutes": "30"}, {"trust_repo": "no"}, {"allow_from": ["everywhere"]},
