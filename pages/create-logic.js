@@ -7,9 +7,9 @@ import { duration, hourlyPrice, money, plain } from './format.js';
 
 /**
  * @typedef {{hours_4_days_20: number, hours_8_days_20: number, always_on: number}} Scenarios
- * @typedef {{server_type: string, location: string, price_per_hour: number, scenarios?: Scenarios}} Offer
+ * @typedef {{server_type: string, location: string, price_per_hour: number|null, scenarios?: Scenarios|null}} Offer
  * @typedef {{size: string, server_type: string, vcpu: number, memory_gib: number, disk_gb: number, location: string,
- *   price_per_hour: number, scenarios: Scenarios, offers: Offer[]}} Size
+ *   price_per_hour: number|null, scenarios: Scenarios|null, offers: Offer[]}} Size
  * @typedef {{name: string, title: string, currency: string, images: string[], sizes: Size[],
  *   locations: {name: string, city: string, country: string}[]}} Provider
  * @typedef {{deployment: string, owner: string, simulation: null|{detail: string}, providers: Provider[],
@@ -52,7 +52,7 @@ export function sizeCards(provider, location) {
       price: hourlyPrice(offer.price_per_hour, provider.currency),
       perHour: offer.price_per_hour,
       where: `${plain(offer.server_type)} · ${plain(offer.location)}`,
-      scenarios: SCENARIOS.map(([key, title]) => ({ title, cost: money(offer.scenarios[key], provider.currency) })),
+      scenarios: SCENARIOS.map(([key, title]) => ({ title, cost: money(offer.scenarios?.[key], provider.currency) })),
     };
   });
 }
@@ -66,7 +66,10 @@ function offerIn(size, location) {
   if (!location || location === size.location) return size;
   const offers = (size.offers ?? []).filter((offer) => offer.location === location);
   if (offers.length === 0) return null;
-  const best = offers.reduce((one, other) => (other.price_per_hour < one.price_per_hour ? other : one));
+  // A provider that tells no price says null, which is no low price.
+  const hourly = (one) => one.price_per_hour ?? Number.POSITIVE_INFINITY;
+  const best = offers.reduce((one, other) => (hourly(other) < hourly(one) ? other : one));
+  if (!size.scenarios || best.price_per_hour === null) return { ...best, scenarios: null };
   const ratio = size.price_per_hour > 0 ? best.price_per_hour / size.price_per_hour : 1;
   const scaled = Object.fromEntries(SCENARIOS.map(([key]) => [key, size.scenarios[key] * ratio]));
   return { ...best, scenarios: best.scenarios ?? scaled };
@@ -115,7 +118,7 @@ export function idleChoices(options) {
  * @param {SizeCard|undefined} card @param {number} hours @param {string} currency
  */
 export function worstCase(card, hours, currency) {
-  if (!card?.available || !Number.isFinite(hours) || hours <= 0) return null;
+  if (!card?.available || !Number.isFinite(card.perHour) || !Number.isFinite(hours) || hours <= 0) return null;
   return `At most ${money(card.perHour * hours, currency)}, if it runs for all ${duration(hours * 3600)}.`;
 }
 

@@ -5,11 +5,16 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=cloud-init");
     for name in ["vm", "workspace"] {
-        let archive = pack(&Path::new("cloud-init").join(name))?;
-        fs::write(PathBuf::from(env::var("OUT_DIR")?).join(name).with_extension("tar.gz"), archive)?;
+        let archive = gzip(&pack(&Path::new("cloud-init").join(name))?)?;
+        let out = PathBuf::from(env::var("OUT_DIR")?).join(name);
+        fs::write(out.with_extension("tar.gz"), &archive)?;
+        fs::write(out.with_extension("base64.gz"), gzip(STANDARD.encode(archive).as_bytes())?)?;
     }
     Ok(())
 }
@@ -20,17 +25,28 @@ fn pack(source: &Path) -> Result<Vec<u8>, Box<dyn Error>> {
     files.sort();
     let mut tar = tar::Builder::new(Vec::new());
     for path in files {
-        let content = fs::read(&path)?;
+        let content = without_comments(&fs::read_to_string(&path)?);
         let name = path.strip_prefix(source)?;
         let mut header = tar::Header::new_ustar();
         header.set_size(content.len() as u64);
         header.set_mode(if is_program(name) { 0o755 } else { 0o644 });
         header.set_mtime(0);
-        tar.append_data(&mut header, name, content.as_slice())?;
+        tar.append_data(&mut header, name, content.as_bytes())?;
     }
-    let tar = tar.into_inner()?;
+    Ok(tar.into_inner()?)
+}
+
+/// Lines that are a comment become empty, so that every line keeps its number; the first line may name an interpreter. A tenth
+/// of the user data is won, which is what makes it fit at EC2.
+fn without_comments(text: &str) -> String {
+    let is_kept = |(at, line): (usize, &str)| at == 0 || !line.trim_start().starts_with('#');
+    let line = |(at, line)| if is_kept((at, line)) { line } else { "" };
+    text.split('\n').enumerate().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn gzip(data: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
     let mut gzip = Vec::new();
-    zopfli::compress(zopfli::Options::default(), zopfli::Format::Gzip, tar.as_slice(), &mut gzip)?;
+    zopfli::compress(zopfli::Options::default(), zopfli::Format::Gzip, data, &mut gzip)?;
     Ok(gzip)
 }
 

@@ -3,12 +3,14 @@
 
 mod policy;
 mod ovh;
+mod ec2;
 
 use std::fmt::Display;
 use std::str::FromStr;
 
 pub use policy::Ceilings;
 pub use ovh::{OvhConfig, OvhCredential, SigningKey};
+pub use ec2::{AWS_PRICING_API_URL, EC2_API_URL, Ec2Config};
 
 use crate::keys::Keyring;
 use crate::labels;
@@ -140,6 +142,8 @@ pub struct Config {
     pub digitalocean: Option<DigitalOceanConfig>,
     /// `OVH_APPLICATION_SECRET` or `OVH_CLIENT_SECRET`, and friends.
     pub ovh: Option<OvhConfig>,
+    /// `AWS_SECRET_ACCESS_KEY` and friends.
+    pub ec2: Option<Ec2Config>,
     /// Defaults for workspaces.
     pub defaults: Defaults,
     /// `MAX_VMS` and friends.
@@ -173,6 +177,7 @@ impl Config {
             scaleway: it.scaleway(),
             digitalocean: it.digitalocean(),
             ovh: it.ovh(),
+            ec2: it.ec2(),
             defaults: it.defaults(),
             ceilings: it.ceilings(),
             webhook_url: it.webhook_url(),
@@ -184,7 +189,7 @@ impl Config {
         };
         let configured = config.providers();
         if configured.is_empty() {
-            it.problem("HETZNER_TOKEN", "is missing: no provider is configured; create an API token (Read & Write) in a Hetzner Cloud project, or give another provider's (SCALEWAY_SECRET_KEY, DIGITALOCEAN_TOKEN, OVH_APPLICATION_SECRET)");
+            it.problem("HETZNER_TOKEN", "is missing: no provider is configured; create an API token (Read & Write) in a Hetzner Cloud project, or give another provider's (SCALEWAY_SECRET_KEY, DIGITALOCEAN_TOKEN, OVH_APPLICATION_SECRET, AWS_SECRET_ACCESS_KEY)");
         } else if !configured.contains(&config.defaults.provider) {
             it.problem(
                 "DEFAULT_PROVIDER",
@@ -201,6 +206,7 @@ impl Config {
             ProviderName::Scaleway => self.scaleway.is_some(),
             ProviderName::DigitalOcean => self.digitalocean.is_some(),
             ProviderName::Ovh => self.ovh.is_some(),
+            ProviderName::Ec2 => self.ec2.is_some(),
         };
         ProviderName::ALL.into_iter().filter(is_configured).collect()
     }
@@ -212,6 +218,8 @@ impl Config {
             ProviderName::Scaleway => self.scaleway.as_ref()?.vm_secret_key.as_ref(),
             ProviderName::DigitalOcean => self.digitalocean.as_ref()?.vm_token.as_ref(),
             ProviderName::Ovh => self.ovh.as_ref()?.vm_credential.as_ref(),
+            // An instance needs none: its own shutdown ends it.
+            ProviderName::Ec2 => None,
         }
     }
 }
@@ -444,6 +452,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
                 ProviderName::Scaleway => &["SCALEWAY_SECRET_KEY"],
                 ProviderName::DigitalOcean => &["DIGITALOCEAN_TOKEN"],
                 ProviderName::Ovh => &["OVH_APPLICATION_SECRET", "OVH_CLIENT_SECRET"],
+                ProviderName::Ec2 => &["AWS_SECRET_ACCESS_KEY"],
             }
         };
         let is_there = |name: &ProviderName| secrets(*name).iter().any(|it| self.get(it).is_some());

@@ -13,11 +13,13 @@ pub enum ProviderName {
     Scaleway,
     DigitalOcean,
     Ovh,
+    Ec2,
 }
 
 impl ProviderName {
     /// Every provider that this build knows.
-    pub const ALL: [Self; 4] = [Self::Hetzner, Self::Scaleway, Self::DigitalOcean, Self::Ovh];
+    pub const ALL: [Self; 5] =
+        [Self::Hetzner, Self::Scaleway, Self::DigitalOcean, Self::Ovh, Self::Ec2];
 
     /// The name in the API and in ids.
     pub fn as_str(self) -> &'static str {
@@ -26,6 +28,7 @@ impl ProviderName {
             Self::Scaleway => "scaleway",
             Self::DigitalOcean => "digitalocean",
             Self::Ovh => "ovh",
+            Self::Ec2 => "ec2",
         }
     }
 
@@ -36,6 +39,7 @@ impl ProviderName {
             Self::Scaleway => "Scaleway",
             Self::DigitalOcean => "DigitalOcean",
             Self::Ovh => "OVHcloud",
+            Self::Ec2 => "AWS EC2",
         }
     }
 
@@ -63,6 +67,12 @@ impl ProviderName {
                     && is_uuid(&parts[3..])
             }
             Self::Ovh => is_uuid(&native.split('-').collect::<Vec<_>>()),
+            // A region such as `eu-central-1` and `i-` with 17 hexadecimal digits, of old instances 8.
+            Self::Ec2 => native.rsplit_once("-i-").is_some_and(|(region, id)| {
+                is_aws_region(region)
+                    && matches!(id.len(), 8 | 17)
+                    && id.bytes().all(|it| it.is_ascii_digit() || (b'a'..=b'f').contains(&it))
+            }),
         }
     }
 }
@@ -76,6 +86,14 @@ fn is_uuid(parts: &[&str]) -> bool {
     let lengths = [8, 4, 4, 4, 12];
     let fits = |(part, chars): (&&str, usize)| has(part, chars, u8::is_ascii_hexdigit);
     parts.len() == lengths.len() && parts.iter().zip(lengths).all(fits)
+}
+
+/// Whether a text can be a region of AWS, so that it may stand in a host's name. Which there are is AWS's to say.
+pub fn is_aws_region(region: &str) -> bool {
+    (5..=24).contains(&region.len())
+        && region.starts_with(|it: char| it.is_ascii_lowercase())
+        && region.ends_with(|it: char| it.is_ascii_digit())
+        && region.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-')
 }
 
 /// A VM's id in our API: `<provider>-<provider's own id, after its zone where it needs one>`, opaque to clients.
@@ -363,7 +381,14 @@ mod tests {
         assert_eq!(VmId::parse(scaleway).map(|it| it.to_string()).as_deref(), Some(scaleway));
         let ovh = "ovh-973b1d4a-3d01-4220-a4fa-7a2b89c8a557";
         assert_eq!(VmId::parse(ovh).map(|it| it.to_string()).as_deref(), Some(ovh));
+        let ec2 = "ec2-eu-central-1-i-0123456789abcdef0";
+        assert_eq!(VmId::parse(ec2).map(|it| it.to_string()).as_deref(), Some(ec2));
         for bad in [
+            "ec2-eu-central-1",
+            "ec2-eu-central-1-ami-0123456789abcdef0",
+            "ec2-eu-central-1-i-0123456789abcdef",
+            "ec2-EU-central-1-i-01234567",
+            "ec2-x.y/eu-central-1-i-01234567",
             "",
             "hetzner",
             "hetzner-",

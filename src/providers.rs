@@ -2,6 +2,7 @@
 //! and who may touch it is decided by the callers.
 
 pub mod digitalocean;
+pub mod ec2;
 pub mod error;
 pub mod hetzner;
 pub mod ovh;
@@ -22,6 +23,7 @@ use crate::config::Config;
 use crate::http::{Clock, Host, Http, PROVIDER_TIMEOUT_MS, Random};
 use crate::labels::{LabelChange, LabelSet, Selector};
 use crate::model::{ProviderName, Vm};
+use crate::user_data;
 use send::Within;
 
 /// Pages of one listing at the most: a provider whose pages never end must not hold a request for ever.
@@ -86,6 +88,8 @@ pub enum Provider {
     DigitalOcean(digitalocean::DigitalOcean),
     /// OVHcloud Public Cloud.
     Ovh(ovh::Ovh),
+    /// AWS EC2.
+    Ec2(ec2::Ec2),
 }
 
 /// Lets whichever provider it is answer.
@@ -96,6 +100,7 @@ macro_rules! each {
             Provider::Scaleway($it) => $answer,
             Provider::DigitalOcean($it) => $answer,
             Provider::Ovh($it) => $answer,
+            Provider::Ec2($it) => $answer,
         }
     };
 }
@@ -108,7 +113,8 @@ impl Provider {
         let digitalocean = config.digitalocean.as_ref();
         let digitalocean = digitalocean.map(|it| Self::DigitalOcean(digitalocean::DigitalOcean::new(it)));
         let ovh = config.ovh.as_ref().map(|it| Self::Ovh(ovh::Ovh::new(it)));
-        hetzner.into_iter().chain(scaleway).chain(digitalocean).chain(ovh).collect()
+        let ec2 = config.ec2.as_ref().map(|it| Self::Ec2(ec2::Ec2::new(it)));
+        hetzner.into_iter().chain(scaleway).chain(digitalocean).chain(ovh).chain(ec2).collect()
     }
 
     /// Which one it is.
@@ -118,6 +124,7 @@ impl Provider {
             Self::Scaleway(_) => ProviderName::Scaleway,
             Self::DigitalOcean(_) => ProviderName::DigitalOcean,
             Self::Ovh(_) => ProviderName::Ovh,
+            Self::Ec2(_) => ProviderName::Ec2,
         }
     }
 
@@ -128,7 +135,26 @@ impl Provider {
             Self::Scaleway(_) => scaleway::USER_DATA_MAX_BYTES,
             Self::DigitalOcean(_) => digitalocean::USER_DATA_MAX_BYTES,
             Self::Ovh(_) => ovh::USER_DATA_MAX_BYTES,
+            Self::Ec2(_) => ec2::USER_DATA_MAX_BYTES,
         }
+    }
+
+    /// How much of that a text takes, bytes: EC2 gets it compressed.
+    pub fn user_data_bytes(&self, user_data: &str) -> usize {
+        match self {
+            Self::Ec2(_) => user_data::gzip(user_data).len(),
+            _ => user_data.len(),
+        }
+    }
+
+    /// Whether it sells what it may take back at any time, for less.
+    pub fn has_spot(&self) -> bool {
+        matches!(self, Self::Ec2(_))
+    }
+
+    /// Whether a server ends, and its bill with it, when its own operating system shuts it down.
+    pub fn ends_on_shutdown(&self) -> bool {
+        matches!(self, Self::Ec2(_))
     }
 
     /// Whether it puts a firewall of its own before a VM; the host's is there in any case.
@@ -143,6 +169,7 @@ impl Provider {
             Self::Hetzner(_) | Self::DigitalOcean(_) => 1,
             Self::Scaleway(it) => it.zones(),
             Self::Ovh(it) => it.calls_per_list(),
+            Self::Ec2(it) => it.regions(),
         }
     }
 
@@ -185,6 +212,18 @@ impl Provider {
         now_secs: u64,
     ) -> Result<Catalogue, Error> {
         each!(self, it => it.catalogue(host, now_secs).await)
+    }
+
+    /// Offers with their price on the spot market, cheapest first; none where the provider has no such market.
+    pub async fn spot_offers<H: Http + Random + Clock>(
+        &self,
+        host: &H,
+        offers: &[&Offer],
+    ) -> Result<Vec<Offer>, Error> {
+        match self {
+            Self::Ec2(it) => it.spot_offers(host, offers).await,
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// Creates a VM and what it needs. What this call made is taken back when it fails.

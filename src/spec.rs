@@ -9,7 +9,7 @@ use crate::name;
 use crate::repo_url::RepoUrl;
 use crate::secret::Secret;
 use crate::ssh_key::SshPublicKey;
-use crate::workspace::{Image, Profile, WebUi, check_image_reference};
+use crate::workspace::{Image, Market, Profile, WebUi, check_image_reference};
 
 /// Longest secret, characters.
 const SECRET_MAX_CHARS: usize = 4096;
@@ -72,6 +72,7 @@ pub struct Spec {
     pub max_hours: u32,
     pub allow_from: Vec<String>,
     pub image: Image,
+    pub market: Market,
     pub trust_repo: bool,
     pub devcontainer_image: String,
     /// Id in our API of the snapshot that its disk begins as.
@@ -123,6 +124,7 @@ pub fn parse(body: &[u8], defaults: &Defaults) -> Result<Spec, Vec<FieldProblem>
         max_hours: it.number("max_hours", defaults.max_hours, MAX_HOURS),
         allow_from: it.allow_from(),
         image: it.choice("image", Image::Debian13, Image::parse, &Image::ALL.map(Image::as_str)),
+        market: it.choice("market", Market::OnDemand, Market::parse, &Market::ALL.map(Market::as_str)),
         trust_repo: it.boolean("trust_repo"),
         devcontainer_image: it
             .checked("devcontainer_image", check_image_reference)
@@ -320,7 +322,7 @@ impl Fields {
 
     /// Fields of later work and unknown fields are refused: silently leaving one out could cost money or work.
     fn finish(&mut self) -> Vec<FieldProblem> {
-        const LATER: [&str; 4] = ["from", "restore", "market", "use_paid_hour"];
+        const LATER: [&str; 3] = ["from", "restore", "use_paid_hour"];
         for (field, value) in std::mem::take(&mut self.fields) {
             if LATER.contains(&field.as_str()) {
                 if !value.is_null() {
@@ -452,7 +454,7 @@ mod tests {
     fn fields_of_later_work_are_refused_unless_null() {
         let ok = r#"{"repo_url":"https://github.com/o/r","snapshot_id":null,"restore":null}"#;
         assert!(read(ok).is_ok());
-        assert_eq!(fields(r#"{"repo_url":"https://github.com/o/r","market":"spot"}"#), ["market"]);
+        assert_eq!(fields(r#"{"repo_url":"https://github.com/o/r","from":"golden"}"#), ["from"]);
     }
 
     #[test]

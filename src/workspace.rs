@@ -79,6 +79,32 @@ impl WebUi {
     }
 }
 
+/// How a VM is rented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the markets")]
+pub enum Market {
+    OnDemand,
+    Spot,
+}
+
+impl Market {
+    /// Every market, the default first.
+    pub const ALL: [Self; 2] = [Self::OnDemand, Self::Spot];
+
+    /// The word in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OnDemand => "on-demand",
+            Self::Spot => "spot",
+        }
+    }
+
+    /// The inverse of [`Market::as_str`].
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.as_str() == word)
+    }
+}
+
 /// The VM's operating system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are the images")]

@@ -391,7 +391,7 @@ fn no_capability_counts_but_the_one_that_was_signed() {
 
 #[test]
 fn whatever_the_configuration_the_worker_answers_and_shows_no_value() {
-    const KEYS: [&str; 36] = [
+    const KEYS: [&str; 42] = [
         "API_TOKEN",
         "API_TOKENS",
         "SIGNING_KEY",
@@ -416,6 +416,12 @@ fn whatever_the_configuration_the_worker_answers_and_shows_no_value() {
         "OVH_PROJECT_ID",
         "OVH_REGIONS",
         "OVH_VM_APPLICATION_SECRET",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_REGIONS",
+        "AWS_SUBNET_ID",
+        "EC2_API_URL",
         "DEPLOYMENT",
         "SSH_PUBLIC_KEY",
         "DEFAULT_SIZE",

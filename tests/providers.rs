@@ -243,7 +243,7 @@ fn catalogue() -> Catalogue {
 /// Type, place and price in millionths.
 fn ranked(catalogue: &Catalogue, size: Size, location: Option<&str>) -> Vec<(String, String, u64)> {
     let offer = |it: &mayfly::providers::Offer| {
-        (it.server_type.clone(), it.location.clone(), it.price.micros_per_hour)
+        (it.server_type.clone(), it.location.clone(), it.price.expect("a price").micros_per_hour)
     };
     catalogue.rank(size, location).into_iter().map(offer).collect()
 }

@@ -12,23 +12,31 @@ use mayfly::labels::{self, Selector};
 use mayfly::model::{Currency, Price};
 use mayfly::providers::{Offer, Plan, Power, Provider, Source};
 use mayfly::ssh_key::SshPublicKey;
-use mayfly::workspace::Image;
+use mayfly::workspace::{Image, Market};
 use proptest::prelude::*;
 use serde_json::Value;
 
 use support::block_on;
 use support::fixtures::folder;
 use support::world::{
-    DIGITALOCEAN_TOKEN, NOW_SECS, SCALEWAY_PROJECT_ID, SCALEWAY_SECRET_KEY, SSH_KEY, Settings, VM,
+    AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, DIGITALOCEAN_TOKEN, NOW_SECS, SCALEWAY_PROJECT_ID,
+    SCALEWAY_SECRET_KEY, SSH_KEY, Settings, VM,
 };
 
 /// Calls of one operation at the most: a hundred pages, each tried three times, and what goes with them.
 const MAX_CALLS: usize = 1000;
 
+/// A fixture: JSON is changed by its members, any other text by its characters.
+#[derive(Clone)]
+enum Answer {
+    Json(Value),
+    Text(String),
+}
+
 /// Answers with any fixture of its provider, whole, changed or cut, and any status.
 struct WildHost {
     /// Names without what stands between their words, and answers.
-    answers: Vec<(String, Value)>,
+    answers: Vec<(String, Answer)>,
     seed: Cell<u64>,
     calls: Cell<usize>,
     /// Statuses of all answers.
@@ -39,7 +47,8 @@ impl WildHost {
     fn new(provider: &str, seed: u64) -> Self {
         let read = |it: fs::DirEntry| {
             let name = it.file_name().to_string_lossy().replace('_', "");
-            (name, serde_json::from_slice(&fs::read(it.path()).expect("a file")).expect("JSON"))
+            let text = fs::read_to_string(it.path()).expect("a file");
+            (name, serde_json::from_str(&text).map_or(Answer::Text(text), Answer::Json))
         };
         let mut files: Vec<_> = fs::read_dir(folder().join(provider)).expect("fixtures").flatten().collect();
         files.sort_by_key(fs::DirEntry::path);
@@ -61,17 +70,41 @@ impl WildHost {
     }
 
     /// An answer that has what is asked for, more often than not.
-    fn answer(&self, request: &Request) -> Value {
+    fn answer(&self, request: &Request) -> Answer {
         let kind = request.url.split(['/', '?']).rfind(|it| it.len() > 3).unwrap_or_default();
-        let fits = |(name, answer): &&(String, Value)| match answer {
-            Value::Object(it) => it.keys().any(|key| kind.starts_with(key.as_str())),
+        let body = String::from_utf8_lossy(&request.body);
+        let action = body.strip_prefix("Action=").and_then(|it| it.split('&').next()).unwrap_or("?");
+        let fits = |(name, answer): &&(String, Answer)| match answer {
+            Answer::Json(Value::Object(it)) => it.keys().any(|key| kind.starts_with(key.as_str())),
             // A list without a frame tells by its name alone what it is a list of.
-            _ => !kind.is_empty() && name.contains(kind),
+            Answer::Json(_) => !kind.is_empty() && name.contains(kind),
+            Answer::Text(it) => it.contains(&format!("<{action}Response")),
         };
-        let fitting: Vec<&(String, Value)> = self.answers.iter().filter(fits).collect();
+        let fitting: Vec<&(String, Answer)> = self.answers.iter().filter(fits).collect();
         let from =
             if fitting.is_empty() || self.below(3) == 0 { self.answers.iter().collect() } else { fitting };
         from[self.below(from.len())].1.clone()
+    }
+
+    /// Cuts a piece out, or puts one in.
+    fn change_text(&self, text: &mut String) {
+        let pieces = [
+            "",
+            "<",
+            "</item>",
+            "<item>",
+            "&",
+            "terminated",
+            "2026-13-45T",
+            "18446744073709551616",
+            "é",
+            "-",
+        ];
+        let at = self.below(text.len());
+        let end = (at + self.below(40)).min(text.len());
+        if text.is_char_boundary(at) && text.is_char_boundary(end) {
+            text.replace_range(at..end, pieces[self.below(pieces.len())]);
+        }
     }
 
     fn change(&self, value: &mut Value) {
@@ -117,14 +150,20 @@ impl Http for WildHost {
         if self.below(15) == 0 {
             return Err([NoAnswer::TimedOut, NoAnswer::Broken][self.below(2)]);
         }
-        let mut value = self.answer(&request);
+        let mut answer = self.answer(&request);
         for _ in 0..self.below(4) {
-            self.change(&mut value);
+            match &mut answer {
+                Answer::Json(value) => self.change(value),
+                Answer::Text(text) => self.change_text(text),
+            }
         }
         let status =
             [200, 201, 202, 204, 200, 200, 200, 400, 401, 403, 404, 409, 412, 422, 423, 429, 500, 503]
                 [self.below(18)];
-        let mut body = value.to_string().into_bytes();
+        let mut body = match answer {
+            Answer::Json(value) => value.to_string().into_bytes(),
+            Answer::Text(text) => text.into_bytes(),
+        };
         if self.below(8) == 0 {
             body.truncate(self.below(body.len()));
         }
@@ -159,7 +198,10 @@ fn providers() -> Vec<(Provider, &'static str, &'static str)> {
         .with("SCALEWAY_PROJECT_ID", SCALEWAY_PROJECT_ID)
         .with("SCALEWAY_ZONES", "fr-par-1,nl-ams-1")
         .with("DIGITALOCEAN_TOKEN", DIGITALOCEAN_TOKEN)
-        .with_ovh();
+        .with_ovh()
+        .with("AWS_ACCESS_KEY_ID", AWS_ACCESS_KEY_ID)
+        .with("AWS_SECRET_ACCESS_KEY", AWS_SECRET_ACCESS_KEY)
+        .with("AWS_REGIONS", "eu-central-1,us-east-1");
     let app = settings.app();
     let all = app.ready().expect("configured").providers.clone();
     let natives = [
@@ -167,6 +209,7 @@ fn providers() -> Vec<(Provider, &'static str, &'static str)> {
         "fr-par-1-973b1d4a-3d01-4220-a4fa-7a2b89c8a557",
         "3164444",
         "2f1e1c6a-8a43-4f0c-9c3b-6a4d3f1b7e21",
+        "eu-central-1-i-0123456789abcdef0",
     ];
     all.into_iter().zip(natives).map(|(it, native)| (it.clone(), it.name().as_str(), native)).collect()
 }
@@ -176,7 +219,10 @@ fn every_operation(provider: &Provider, folder: &str, native: &str, seed: u64) {
     let ours = Selector::deployment("mayfly");
     let _ = block_on(provider.find(&host(), &ours));
     let _ = block_on(provider.get(&host(), native));
-    let _ = block_on(provider.catalogue(&host(), NOW_SECS));
+    if let Ok(catalogue) = block_on(provider.catalogue(&host(), NOW_SECS)) {
+        let offers: Vec<&Offer> = catalogue.offers.iter().collect();
+        let _ = block_on(provider.spot_offers(&host(), &offers));
+    }
     let changes = [(labels::PHASE, Some("ready".to_owned())), (labels::WANT, None)];
     let _ = block_on(provider.relabel(&host(), native, &changes));
     for power in [Power::Start, Power::Stop, Power::Cut] {
@@ -201,7 +247,7 @@ fn every_operation(provider: &Provider, folder: &str, native: &str, seed: u64) {
         vcpu: 2,
         memory_gib: 4.0,
         disk_gb: 40.0,
-        price: Price { micros_per_hour: 1, currency: Currency::EUR },
+        price: Some(Price { micros_per_hour: 1, currency: Currency::EUR }),
         micros_per_month: 1,
     };
     let mut set = labels::ours("mayfly");
@@ -209,6 +255,7 @@ fn every_operation(provider: &Provider, folder: &str, native: &str, seed: u64) {
     let plan = Plan {
         name: "x",
         source: Source::Image(Image::Debian13),
+        market: Market::OnDemand,
         ssh_key: &SshPublicKey::parse(SSH_KEY).expect("a key"),
         offers: &[offer.clone(), offer],
         shared_labels: labels::ours("mayfly"),

@@ -212,7 +212,7 @@ fn no_text_names_a_registrys_host() {
 }
 
 #[test]
-fn every_fixture_is_used_and_is_json() {
+fn every_fixture_is_used_and_what_is_json_reads_as_such() {
     let tests: String = texts()
         .into_iter()
         .filter(|(name, _)| is_rust(name) && name.starts_with("tests/"))
@@ -221,9 +221,10 @@ fn every_fixture_is_used_and_is_json() {
     let mut fixtures = Vec::new();
     collect(&root().join("tests/fixtures"), &mut fixtures);
     let mut unused = Vec::new();
-    for path in fixtures.iter().filter(|it| it.extension().is_some_and(|it| it == "json")) {
+    for path in fixtures.iter().filter(|it| it.extension().is_some_and(|it| it == "json" || it == "xml")) {
         let text = fs::read_to_string(path).expect("text");
-        assert!(serde_json::from_str::<Value>(&text).is_ok(), "{}", path.display());
+        let is_xml = path.extension().is_some_and(|it| it == "xml");
+        assert!(is_xml || serde_json::from_str::<Value>(&text).is_ok(), "{}", path.display());
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         if !tests.contains(&format!("\"{stem}\"")) {
             unused.push(stem);

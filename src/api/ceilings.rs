@@ -22,11 +22,11 @@ struct Sum {
 }
 
 /// Refuses with 429 and the figures when one more VM at this price would pass a ceiling. What cannot be counted is not
-/// assumed to be little: then the provider's error is the answer.
+/// assumed to be little: then the provider's error is the answer, and a VM without a price passes no ceiling of costs.
 pub(super) async fn check<H: Host>(
     ctx: &Ctx<'_, H>,
     who: &Authorized<'_>,
-    price: Price,
+    price: Option<Price>,
 ) -> Result<(), Problem> {
     let ceilings = &ctx.ready.config.ceilings;
     if !ceilings.is_any() {
@@ -43,8 +43,6 @@ pub(super) async fn check<H: Host>(
         sum.of_owner += part.of_owner;
         sum.micros_per_hour = sum.micros_per_hour.saturating_add(part.micros_per_hour);
     }
-    let hourly = sum.micros_per_hour.saturating_add(price.micros_per_hour);
-    let currency = price.currency.as_str();
     let mut passed = Vec::new();
     let mut pass = |field: &str, detail: String| passed.push(FieldProblem { field: field.into(), detail });
     if let Some(max) = ceilings.vms.filter(|it| sum.vms >= u64::from(*it)) {
@@ -53,6 +51,15 @@ pub(super) async fn check<H: Host>(
     if let Some(max) = ceilings.vms_per_owner.filter(|it| sum.of_owner >= u64::from(*it)) {
         pass("MAX_VMS_PER_OWNER", format!("is {max}, and you have {} VMs", sum.of_owner));
     }
+    let Some(price) = price else {
+        if ceilings.micros_per_hour.or(ceilings.micros_per_month).is_some() {
+            let field = if ceilings.micros_per_hour.is_some() { "MAX_HOURLY_COST" } else { "MAX_MONTHLY_COST" };
+            pass(field, "is set, and the provider tells no price of this VM".to_owned());
+        }
+        return if passed.is_empty() { Ok(()) } else { Err(Problem::ceiling(passed)) };
+    };
+    let hourly = sum.micros_per_hour.saturating_add(price.micros_per_hour);
+    let currency = price.currency.as_str();
     if let Some(max) = ceilings.micros_per_hour.filter(|it| hourly > *it) {
         let detail = format!(
             "is {:.4}; {:.4} is spent per hour, and this VM adds {:.4} {currency}",

@@ -21,9 +21,12 @@ use crate::reaper;
 use crate::spec::{self, Spec};
 use crate::ssh_key::SshPublicKey;
 use crate::user_data::{self, VmFile};
+use crate::workspace::Market;
 
 /// Placements that are tried at the most: an account was once closed for a storm of creates.
 const MAX_OFFERS: usize = 6;
+/// Types whose spot price is asked for: what is cheapest there is among what is cheapest anyway.
+const MAX_SPOT_ASKED: usize = 40;
 /// New names that are tried when a generated one is taken.
 const MAX_NAMES: u32 = 3;
 /// Longest `Idempotency-Key`, characters.
@@ -77,6 +80,7 @@ struct Draft<'a> {
     worker: Cow<'a, str>,
     owner: &'a str,
     idempotency: Option<&'a Idempotency>,
+    ends_on_shutdown: bool,
 }
 
 /// Creates a VM:
@@ -98,7 +102,7 @@ pub(super) async fn create<H: Host>(
     let spec = spec::parse(&body, &ctx.ready.config.defaults).map_err(Problem::invalid)?;
     let provider = provider_of(ctx, &spec)?;
     let idempotency = key.map(|key| idempotency(ctx, who, &key, &body));
-    let mut draft = draft(ctx, who.owner(), &spec, idempotency.as_ref());
+    let mut draft = draft(ctx, provider, who.owner(), &spec, idempotency.as_ref());
     // (2)
     check_length(ctx, provider, &draft)?;
     // (3) and (4), side by side
@@ -117,7 +121,7 @@ pub(super) async fn create<H: Host>(
         Some(id) => Some(snapshot_of(ctx, who, id).await?),
         None => None,
     };
-    let offers = choose(&catalogue?, &spec, snapshot.as_ref())?;
+    let offers = choose(ctx, provider, &catalogue?, &spec, snapshot.as_ref()).await?;
     // (5)
     if let Some(offer) = offers.first() {
         ceilings::check(ctx, who, offer.price).await?;
@@ -129,6 +133,7 @@ pub(super) async fn create<H: Host>(
         let plan = Plan {
             name: &draft.name,
             source: snapshot.as_ref().map_or(Source::Image(spec.image), |it| Source::Snapshot(&it.native)),
+            market: spec.market,
             ssh_key: &key,
             offers: &offers,
             shared_labels: labels::ours(&ctx.ready.config.deployment),
@@ -181,8 +186,8 @@ pub(super) async fn dry_run<H: Host>(
     let body = read_body(body).await?;
     let spec = spec::parse(&body, &ctx.ready.config.defaults).map_err(Problem::invalid)?;
     let provider = provider_of(ctx, &spec)?;
-    let draft = draft(ctx, who.owner(), &spec, None);
-    let bytes = draft.user_data(ctx, ANY_LOCATION).len();
+    let draft = draft(ctx, provider, who.owner(), &spec, None);
+    let bytes = provider.user_data_bytes(&draft.user_data(ctx, ANY_LOCATION));
     let masked = draft.render(
         ctx,
         spec.location.as_deref().unwrap_or("fsn1"),
@@ -205,7 +210,9 @@ impl Draft<'_> {
         put(labels::IDLE, spec.idle_minutes.to_string());
         put(labels::EXPIRES, self.expires_secs.to_string());
         put(labels::RUN, Run { hours: Some(spec.max_hours), started_secs: None }.pack());
-        put(labels::PRICE, labels::pack_price(offer.price));
+        if let Some(price) = offer.price {
+            put(labels::PRICE, labels::pack_price(price));
+        }
         put(labels::PROFILE, spec.profile.as_str().to_owned());
         put(labels::UI, spec.web_ui.as_str().to_owned());
         put(labels::SIZE, spec.size.as_str().to_owned());
@@ -261,7 +268,11 @@ impl Draft<'_> {
             domain: &config.domain,
             image: spec.image.as_str(),
             sealed,
-            self_delete: if has_vm_credential { "provider" } else { "worker" },
+            self_delete: match self.ends_on_shutdown {
+                true => "shutdown",
+                false if has_vm_credential => "provider",
+                false => "worker",
+            },
         };
         user_data::render(&file, spec.ssh_public_key.as_ref())
     }
@@ -269,6 +280,7 @@ impl Draft<'_> {
 
 fn draft<'a, H: Host>(
     ctx: &'a Ctx<'_, H>,
+    provider: &Provider,
     owner: &'a str,
     spec: &'a Spec,
     idempotency: Option<&'a Idempotency>,
@@ -301,12 +313,14 @@ fn draft<'a, H: Host>(
         worker: ctx.ready.public_url(ctx.head.origin),
         owner,
         idempotency,
+        ends_on_shutdown: provider.ends_on_shutdown(),
         vm,
     }
 }
 
 fn check_length<H>(ctx: &Ctx<'_, H>, provider: &Provider, draft: &Draft<'_>) -> Result<(), Problem> {
-    let (bytes, max) = (draft.user_data(ctx, ANY_LOCATION).len(), provider.user_data_max_bytes());
+    let bytes = provider.user_data_bytes(&draft.user_data(ctx, ANY_LOCATION));
+    let max = provider.user_data_max_bytes();
     if bytes <= max {
         return Ok(());
     }
@@ -318,9 +332,15 @@ fn check_length<H>(ctx: &Ctx<'_, H>, provider: &Provider, draft: &Draft<'_>) -> 
 }
 
 fn provider_of<'a, H>(ctx: &Ctx<'a, H>, spec: &Spec) -> Result<&'a Provider, Problem> {
-    ctx.ready
+    let provider = ctx
+        .ready
         .provider(spec.provider)
-        .ok_or_else(|| Problem::invalid_field("provider", "is not configured in this Worker"))
+        .ok_or_else(|| Problem::invalid_field("provider", "is not configured in this Worker"))?;
+    if spec.market == Market::Spot && !provider.has_spot() {
+        let detail = format!("must be on-demand: {} has no spot market", provider.name().title());
+        return Err(Problem::invalid_field("market", detail));
+    }
+    Ok(provider)
 }
 
 /// The snapshot that the VM's disk begins as.
@@ -335,15 +355,40 @@ async fn snapshot_of<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>, id: &str) 
     Ok(snapshot)
 }
 
-/// Cheapest first; an unknown location is the caller's mistake, a lack of offers the provider's. A snapshot needs a disk that
-/// it fits, where it is.
-fn choose(catalogue: &Catalogue, spec: &Spec, snapshot: Option<&Snapshot>) -> Result<Vec<Offer>, Problem> {
+/// Cheapest first; an unknown location is the caller's mistake, a lack of offers the provider's.
+async fn choose<H: Host>(
+    ctx: &Ctx<'_, H>,
+    provider: &Provider,
+    catalogue: &Catalogue,
+    spec: &Spec,
+    snapshot: Option<&Snapshot>,
+) -> Result<Vec<Offer>, Problem> {
     let known: Vec<&str> = catalogue.locations.iter().map(|it| it.name.as_str()).collect();
     if spec.location.as_deref().is_some_and(|it| !known.contains(&it)) {
         return Err(Problem::invalid_field("location", format!("must be one of {}", known.join(", "))));
     }
     let ranked = catalogue.rank(spec.size, spec.location.as_deref());
-    let Some(snapshot) = snapshot else { return Ok(ranked.into_iter().take(MAX_OFFERS).cloned().collect()) };
+    let fitting = match snapshot {
+        Some(snapshot) => fit(ranked, spec, snapshot)?,
+        None => ranked,
+    };
+    let mut offers = match spec.market {
+        Market::OnDemand => fitting.into_iter().take(MAX_OFFERS).cloned().collect(),
+        Market::Spot => {
+            let asked = fitting.get(..MAX_SPOT_ASKED).unwrap_or(&fitting);
+            provider.spot_offers(ctx.host, asked).await?
+        }
+    };
+    offers.truncate(MAX_OFFERS);
+    Ok(offers)
+}
+
+/// A snapshot needs a disk that it fits, where it is.
+fn fit<'a>(
+    ranked: Vec<&'a Offer>,
+    spec: &Spec,
+    snapshot: &Snapshot,
+) -> Result<Vec<&'a Offer>, Problem> {
     let is_there = |it: &&Offer| snapshot.locations.is_empty() || snapshot.locations.contains(&it.location);
     let is_large = |it: &&Offer| it.disk_gb >= snapshot.min_disk_gb;
     if !ranked.iter().any(is_large) && !ranked.is_empty() {
@@ -355,8 +400,7 @@ fn choose(catalogue: &Catalogue, spec: &Spec, snapshot: Option<&Snapshot>) -> Re
         let detail = format!("must be where the snapshot is: {}", snapshot.locations.join(", "));
         return Err(Problem::invalid_field("location", detail));
     }
-    let fits = |it: &&Offer| is_there(it) && is_large(it);
-    Ok(ranked.into_iter().filter(fits).take(MAX_OFFERS).cloned().collect())
+    Ok(ranked.into_iter().filter(|it| is_there(it) && is_large(it)).collect())
 }
 
 fn idempotency_key<H>(ctx: &Ctx<'_, H>) -> Result<Option<String>, Problem> {

@@ -10,7 +10,7 @@ use crate::config::{IDLE_MINUTES, MAX_HOURS};
 use crate::http::{Host, Reply};
 use crate::model::Size;
 use crate::providers::{Catalogue, Offer, Provider, side_by_side};
-use crate::workspace::{Image, Profile, WebUi};
+use crate::workspace::{Image, Market, Profile, WebUi};
 
 /// Offers shown per size.
 const MAX_OFFERS: usize = 12;
@@ -42,6 +42,7 @@ struct ProviderBody {
     firewall: bool,
     calls_per_list: usize,
     images: Vec<&'static str>,
+    markets: Vec<&'static str>,
     locations: Vec<LocationBody>,
     sizes: Vec<SizeBody>,
 }
@@ -61,8 +62,8 @@ struct SizeBody {
     memory_gib: f64,
     disk_gb: f64,
     location: String,
-    price_per_hour: f64,
-    scenarios: ScenariosBody,
+    price_per_hour: Option<f64>,
+    scenarios: Option<ScenariosBody>,
     offers: Vec<OfferBody>,
 }
 
@@ -80,7 +81,7 @@ struct OfferBody {
     location: String,
     vcpu: u32,
     memory_gib: f64,
-    price_per_hour: f64,
+    price_per_hour: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -175,6 +176,11 @@ fn provider_body(provider: &Provider, catalogue: Catalogue) -> ProviderBody {
         firewall: provider.has_firewall(),
         calls_per_list: provider.calls_per_list(),
         images: Image::ALL.map(Image::as_str).into(),
+        markets: Market::ALL
+            .into_iter()
+            .filter(|it| *it != Market::Spot || provider.has_spot())
+            .map(Market::as_str)
+            .collect(),
         sizes,
         locations: catalogue.locations.into_iter().map(location).collect(),
     }
@@ -183,14 +189,22 @@ fn provider_body(provider: &Provider, catalogue: Catalogue) -> ProviderBody {
 /// The cheapest offer stands for the size; `None` where nothing can be ordered.
 fn size_body(size: Size, ranked: &[&Offer]) -> Option<SizeBody> {
     let best = ranked.first()?;
-    let month =
-        |hours: u64| money(best.price.micros_per_hour.saturating_mul(hours).min(best.micros_per_month));
+    let hourly = |it: &Offer| it.price.map(|it| money(it.micros_per_hour));
+    let scenarios = best.price.map(|price| {
+        let month =
+            |hours: u64| money(price.micros_per_hour.saturating_mul(hours).min(best.micros_per_month));
+        ScenariosBody {
+            hours_4_days_20: month(4 * 20),
+            hours_8_days_20: month(8 * 20),
+            always_on: money(best.micros_per_month),
+        }
+    });
     let offer = |it: &&Offer| OfferBody {
         server_type: it.server_type.clone(),
         location: it.location.clone(),
         vcpu: it.vcpu,
         memory_gib: it.memory_gib,
-        price_per_hour: money(it.price.micros_per_hour),
+        price_per_hour: hourly(it),
     };
     Some(SizeBody {
         size: size.as_str(),
@@ -199,12 +213,8 @@ fn size_body(size: Size, ranked: &[&Offer]) -> Option<SizeBody> {
         memory_gib: best.memory_gib,
         disk_gb: best.disk_gb,
         location: best.location.clone(),
-        price_per_hour: money(best.price.micros_per_hour),
-        scenarios: ScenariosBody {
-            hours_4_days_20: month(4 * 20),
-            hours_8_days_20: month(8 * 20),
-            always_on: money(best.micros_per_month),
-        },
+        price_per_hour: hourly(best),
+        scenarios,
         offers: ranked.iter().take(MAX_OFFERS).map(offer).collect(),
     })
 }

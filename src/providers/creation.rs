@@ -8,7 +8,7 @@ use crate::http::Host;
 use crate::labels::{LabelSet, Selector, VM};
 use crate::model::{ProviderName, Vm};
 use crate::ssh_key::SshPublicKey;
-use crate::workspace::Image;
+use crate::workspace::{Image, Market};
 
 /// How often a lost server is looked for, and the first pause, which doubles.
 const LOOKUPS: u32 = 3;
@@ -21,6 +21,8 @@ pub struct Plan<'a, R> {
     pub name: &'a str,
     /// What its disk begins as.
     pub source: Source<'a>,
+    /// How it is rented; only what the provider has is asked for.
+    pub market: Market,
     /// The user's key, or nobody's.
     pub ssh_key: &'a SshPublicKey,
     /// Placements, tried in this order when capacity is refused.

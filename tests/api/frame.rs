@@ -91,7 +91,7 @@ fn a_worker_without_configuration_lists_every_key_on_every_path() {
             &json!({"errors": [
                 {"field": "API_TOKEN", "detail": "is missing: the bearer token of the API (or API_TOKENS); `npm run setup` makes one"},
                 {"field": "SIGNING_KEY", "detail": "is missing: kid:key with a random key; `npm run setup` makes one"},
-                {"field": "HETZNER_TOKEN", "detail": "is missing: no provider is configured; create an API token (Read & Write) in a Hetzner Cloud project, or give another provider's (SCALEWAY_SECRET_KEY, DIGITALOCEAN_TOKEN, OVH_APPLICATION_SECRET)"},
+                {"field": "HETZNER_TOKEN", "detail": "is missing: no provider is configured; create an API token (Read & Write) in a Hetzner Cloud project, or give another provider's (SCALEWAY_SECRET_KEY, DIGITALOCEAN_TOKEN, OVH_APPLICATION_SECRET, AWS_SECRET_ACCESS_KEY)"},
             ]}),
         );
     }
@@ -124,6 +124,13 @@ fn a_misconfigured_worker_names_every_key_and_shows_no_value() {
         "OVH_APPLICATION_KEY",
         "OVH_CONSUMER_KEY",
         "OVH_PROJECT_ID",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_REGIONS",
+        "AWS_SUBNET_ID",
+        "EC2_API_URL",
+        "AWS_PRICING_API_URL",
         "SSH_PUBLIC_KEY",
         "DEFAULT_DEVCONTAINER_IMAGE",
         "DEFAULT_PROVIDER",

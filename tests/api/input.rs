@@ -100,7 +100,7 @@ fn unknown_fields_and_those_of_later_work_are_refused() {
     one_problem(&with("REPO_URL", "x"), "REPO_URL", "is not a field of this request");
     one_problem(&with("a\nb\u{7}", 1), "ab", "is not a field of this request");
     one_problem(&with(&"x".repeat(500), 1), &"x".repeat(64), "is not a field of this request");
-    for later in ["from", "restore", "market", "use_paid_hour"] {
+    for later in ["from", "restore", "use_paid_hour"] {
         one_problem(&with(later, "x"), later, "is not available yet");
     }
 }
@@ -289,7 +289,7 @@ fn branches_and_locations_and_images_are_checked() {
     }
     for (field, known) in [
         ("size", "small, medium, large"),
-        ("provider", "hetzner, scaleway, digitalocean, ovh"),
+        ("provider", "hetzner, scaleway, digitalocean, ovh, ec2"),
         ("profile", "coding"),
         ("image", "debian-13, ubuntu-24.04"),
         ("web_ui", "cloudcli, ttyd, code-server, openhands, claude-code-web, cui"),

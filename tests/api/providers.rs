@@ -11,8 +11,8 @@ use super::support::fixtures::{Server, only, value_of};
 use super::support::host::TestHost;
 use super::support::script::{self, Exchange, Script, get};
 use super::support::world::{
-    DIGITALOCEAN_API_URL, DIGITALOCEAN_TOKEN, HETZNER_TOKEN, NOW_SECS, OVH_API_URL, OVH_PROJECT_ID,
-    SCALEWAY_PROJECT_ID, SCALEWAY_SECRET_KEY, Settings, VM, list_of_owner,
+    AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, DIGITALOCEAN_API_URL, DIGITALOCEAN_TOKEN, HETZNER_TOKEN,
+    NOW_SECS, OVH_API_URL, OVH_PROJECT_ID, SCALEWAY_PROJECT_ID, SCALEWAY_SECRET_KEY, Settings, VM, list_of_owner,
 };
 
 fn both() -> Settings {
@@ -63,8 +63,25 @@ fn a_provider_is_there_when_its_secret_is() {
     let all = both()
         .with("SCALEWAY_SECRET_KEY", SCALEWAY_SECRET_KEY)
         .with("SCALEWAY_PROJECT_ID", SCALEWAY_PROJECT_ID)
-        .with_ovh();
+        .with_ovh()
+        .with("AWS_ACCESS_KEY_ID", AWS_ACCESS_KEY_ID)
+        .with("AWS_SECRET_ACCESS_KEY", AWS_SECRET_ACCESS_KEY)
+        .with("AWS_REGIONS", "eu-central-1, us-east-1");
     assert_eq!(providers(all.clone()), ProviderName::ALL);
+    for (key, value) in [
+        ("AWS_REGIONS", ""),
+        ("AWS_REGIONS", "eu-central-1,"),
+        ("AWS_REGIONS", "example.com/eu-1"),
+        ("AWS_ACCESS_KEY_ID", "AKIA"),
+        ("AWS_SUBNET_ID", "subnet-0123456789abcdef0"),
+        ("AWS_SUBNET_ID", "vpc-0123456789abcdef0"),
+    ] {
+        let app = all.clone().with(key, value).app();
+        let keys: Vec<&str> = app.ready().expect_err(value).iter().map(|it| it.key).collect();
+        assert_eq!(keys, [key], "{value}");
+    }
+    let app = all.clone().with("AWS_REGIONS", "eu-central-1").with("AWS_SUBNET_ID", "subnet-01ab").app();
+    assert!(app.ready().is_ok(), "one region, one subnet");
     let app = all.with("SCALEWAY_PROJECT_ID", "mine").with("SCALEWAY_ZONES", "paris").app();
     let keys: Vec<&str> = app.ready().expect_err("wrong values").iter().map(|it| it.key).collect();
     assert_eq!(keys, ["SCALEWAY_ZONES", "SCALEWAY_PROJECT_ID"]);
@@ -202,4 +219,37 @@ fn a_vms_boot_gets_no_credential_of_the_workers() {
     }
     let file = super::support::user_data::vm_file(text);
     assert_eq!((&file["provider"], &file["self_delete"]), (&json!("digitalocean"), &json!("worker")));
+}
+
+#[test]
+fn an_instance_gets_its_user_data_compressed_and_ends_itself() {
+    let app = Settings::usual()
+        .with("AWS_ACCESS_KEY_ID", AWS_ACCESS_KEY_ID)
+        .with("AWS_SECRET_ACCESS_KEY", AWS_SECRET_ACCESS_KEY)
+        .with("AWS_REGIONS", "eu-central-1")
+        .app();
+    let dry_run = |request: &Value| {
+        Call::post("/user-data").token().json(request).send(&app, &TestHost::silent()).ok(200)
+    };
+    let mut request = json!({"repo_url": super::support::world::REPO_URL, "provider": "ec2",
+        "ssh_public_key": super::support::world::SSH_KEY});
+    let answer = dry_run(&request);
+    assert_eq!(answer["limit_bytes"], 16_384);
+    let text = answer["user_data"].as_str().expect("text");
+    let bytes = usize::try_from(answer["bytes"].as_u64().expect("a length")).expect("small");
+    assert!(bytes < text.len() * 9 / 10, "{bytes} of {}", text.len());
+    assert!(!text.contains(AWS_SECRET_ACCESS_KEY));
+    let file = super::support::user_data::vm_file(text);
+    assert_eq!((&file["provider"], &file["self_delete"]), (&json!("ec2"), &json!("shutdown")));
+    // The secrets of an ordinary request still fit.
+    request["anthropic_api_key"] = format!("secret-given-{}", "k".repeat(95)).into();
+    request["git_token"] = format!("secret-given-{}", "t".repeat(80)).into();
+    let answer = dry_run(&request);
+    let bytes = answer["bytes"].as_u64().expect("a length");
+    println!("user data with secrets at EC2: {bytes} of 16384 bytes");
+    assert!(bytes <= 16_384, "{bytes}");
+    // What does not fit is refused before EC2 is asked for anything.
+    request["env"] = json!({"LONG": "x".repeat(4000)});
+    let refused = Call::post("/vms").token().json(&request).send(&app, &TestHost::silent());
+    assert_eq!(refused.kind(), (422, "user_data_too_long".to_owned()));
 }

@@ -6,6 +6,8 @@
 mod support;
 
 mod digitalocean;
+mod ec2;
+mod ec2_more;
 mod hetzner;
 mod ovh;
 mod scaleway;
@@ -33,7 +35,8 @@ contract!(
     on_hetzner => crate::hetzner::Hetzner,
     on_scaleway => crate::scaleway::Scaleway,
     on_digitalocean => crate::digitalocean::DigitalOcean,
-    on_ovh => crate::ovh::Ovh; {
+    on_ovh => crate::ovh::Ovh,
+    on_ec2 => crate::ec2::Ec2; {
     lists_ours_from_between_foreign_servers_of_every_page,
     a_list_that_takes_longer_than_ten_seconds_has_timed_out,
     labels_come_back_whatever_they_say,

@@ -3,9 +3,9 @@
 use mayfly::http::{NoAnswer, Response};
 use mayfly::labels::{self, LabelSet, Selector, VmLabels};
 use mayfly::model::{Currency, Price, Size, VmState};
-use mayfly::providers::{Created, Error, ErrorKind, Offer, Plan, Power, Source};
+use mayfly::providers::{Created, Error, ErrorKind, Offer, Plan, Power, Provider, Source};
 use mayfly::ssh_key::SshPublicKey;
-use mayfly::workspace::Image;
+use mayfly::workspace::{Image, Market};
 use serde_json::json;
 
 use super::support::block_on;
@@ -177,25 +177,31 @@ fn create(vendor: &impl Vendor, going: Going) -> (Outcome, TestHost) {
         _ => Source::Image(Image::Debian13),
     };
     let host = TestHost::new(vendor.creation(going));
-    (create_from(vendor, &host, source), host)
+    (create_at(&vendor.provider(), &host, source, &PLACES), host)
 }
 
 /// A creation with a script of its own.
 pub(crate) fn create_by(vendor: &impl Vendor, script: Script) -> Outcome {
-    create_from(vendor, &TestHost::new(script), Source::Image(Image::Debian13))
+    create_at(&vendor.provider(), &TestHost::new(script), Source::Image(Image::Debian13), &PLACES)
 }
 
-fn create_from(vendor: &impl Vendor, host: &TestHost, source: Source<'_>) -> Outcome {
+/// A creation in the first of these places that takes it.
+pub(crate) fn create_at(
+    provider: &Provider,
+    host: &TestHost,
+    source: Source<'_>,
+    places: &[(&str, &str)],
+) -> Outcome {
     let offer = |(server_type, location): (&str, &str)| Offer {
         server_type: server_type.into(),
         location: location.into(),
         vcpu: 2,
         memory_gib: 4.0,
         disk_gb: 40.0,
-        price: Price { micros_per_hour: 11_424, currency: Currency::EUR },
+        price: Some(Price { micros_per_hour: 11_424, currency: Currency::EUR }),
         micros_per_month: 7_000_000,
     };
-    let offers = PLACES.map(offer);
+    let offers: Vec<Offer> = places.iter().copied().map(offer).collect();
     let key = SshPublicKey::parse(SSH_KEY).expect("a key");
     let render = |offer: &Offer| -> (LabelSet, String) {
         (of_vm(VM), format!("#cloud-config\n# {}\n", offer.location))
@@ -203,6 +209,7 @@ fn create_from(vendor: &impl Vendor, host: &TestHost, source: Source<'_>) -> Out
     let plan = Plan {
         name: "mayfly-hello-world-abcd",
         source,
+        market: Market::OnDemand,
         ssh_key: &key,
         offers: &offers,
         shared_labels: labels::ours("mayfly"),
@@ -210,7 +217,7 @@ fn create_from(vendor: &impl Vendor, host: &TestHost, source: Source<'_>) -> Out
         identity: ours().and(labels::VM, VM),
         render,
     };
-    block_on(vendor.provider().create(host, &plan)).map_err(|(error, attempts)| {
+    block_on(provider.create(host, &plan)).map_err(|(error, attempts)| {
         (error, attempts.into_iter().map(|it| (it.location, it.outcome)).collect())
     })
 }
@@ -219,7 +226,8 @@ fn create_from(vendor: &impl Vendor, host: &TestHost, source: Source<'_>) -> Out
 fn created(vendor: &impl Vendor, going: Going) -> Vec<(String, &'static str)> {
     let (created, _host) = create(vendor, going);
     let created = created.unwrap_or_else(|(error, _)| panic!("{}", error.sentence()));
-    assert_eq!(created.vm.id.native, vendor.natives()[0]);
+    let location = &created.attempts.last().expect("an attempt").location;
+    assert_eq!(created.vm.id.native, vendor.native_in(location));
     assert!(created.vm.labels.belongs_to("mayfly"));
     assert_eq!(created.vm.labels.vm, VM);
     assert_eq!(created.warnings, Vec::<String>::new());
@@ -356,13 +364,16 @@ pub(crate) fn sells_every_size(vendor: &impl Vendor) {
     for size in Size::ALL {
         let ranked = catalogue.rank(size, None);
         assert!(!ranked.is_empty(), "nothing is {}", size.as_str());
+        let micros = |it: &Offer| it.price.map(|it| it.micros_per_hour);
+        assert!(micros(ranked[0]).is_some_and(|it| it > 0), "the cheapest has no price");
         for pair in ranked.windows(2) {
-            assert!(pair[0].price.micros_per_hour <= pair[1].price.micros_per_hour);
+            let (one, next) = (micros(pair[0]), micros(pair[1]));
+            assert!(next.is_none() || one.is_some() && one <= next, "{one:?} {next:?}");
         }
         for it in ranked {
             assert!(it.memory_gib >= size.memory_gib() && it.vcpu >= size.vcpu(), "{it:?}");
             assert!(catalogue.locations.iter().any(|place| place.name == it.location), "{it:?}");
-            assert!(it.price.micros_per_hour > 0 && it.micros_per_month >= it.price.micros_per_hour);
+            assert!(micros(it).is_none_or(|hour| hour > 0 && it.micros_per_month >= hour), "{it:?}");
         }
     }
 }

@@ -84,6 +84,11 @@ pub(crate) trait Vendor {
         format!("git@Git.example.com:{}r.git", "Group_x/".repeat(20))
     }
 
+    /// The first of them where a VM was placed there.
+    fn native_in(&self, _location: &str) -> String {
+        self.natives()[0].to_owned()
+    }
+
     /// A listing of the deployment, ours and foreign ones mixed, over these pages.
     fn list(&self, pages: &[&[Known]]) -> Script;
 

@@ -29,6 +29,19 @@ test('another location has its own type and price, and scenarios in proportion',
   assert.deepEqual([medium.available, medium.where], [false, 'Not in this location']);
 });
 
+test('a price that nobody tells is shown as none, and is no low one', () => {
+  const unknown = { ...size('small', 0.02, [{ server_type: 't-x', location: 'hel1', price_per_hour: null }]), price_per_hour: null, scenarios: null };
+  const [here] = sizeCards(provider('ec2', [unknown]), null);
+  assert.deepEqual([here.available, here.price, here.scenarios[0].cost, worstCase(here, 12, 'USD')], [true, '–', '–', null]);
+  const known = size('small', 0.02, [
+    { server_type: 't-x', location: 'hel1', price_per_hour: null },
+    { server_type: 't-y', location: 'hel1', price_per_hour: 0.03 },
+  ]);
+  assert.equal(sizeCards(provider('ec2', [known]), 'hel1')[0].where, 't-y · hel1');
+  const none = size('small', 0.02, [{ server_type: 't-x', location: 'hel1', price_per_hour: null }]);
+  assert.equal(sizeCards(provider('ec2', [none]), 'hel1')[0].scenarios[0].cost, '–');
+});
+
 test('without a provider there are three cards that cannot be chosen', () => {
   assert.deepEqual(sizeCards(undefined, null).map((card) => card.available), [false, false, false]);
 });

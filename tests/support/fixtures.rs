@@ -17,7 +17,8 @@ pub(crate) fn text(name: &str) -> String {
 
 /// A fixture of any provider.
 pub(crate) fn text_of(provider: &str, name: &str) -> String {
-    let path = folder().join(provider).join(format!("{name}.json"));
+    let file = |extension| folder().join(provider).join(format!("{name}.{extension}"));
+    let path = [file("xml"), file("json")].into_iter().find(|it| it.exists()).unwrap_or_else(|| file("json"));
     fs::read_to_string(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
 }
 

@@ -8,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::script::Script;
 use super::world::{
-    CREDENTIALS, NOW_SECS, OVH_API_URL, OVH_APPLICATION_KEY, OVH_APPLICATION_SECRET, OVH_CONSUMER_KEY,
-    OVH_TOKEN, OVH_TOKEN_URL, SECRETS,
+    AWS_ACCESS_KEY_ID, CREDENTIALS, NOW_SECS, OVH_API_URL, OVH_APPLICATION_KEY, OVH_APPLICATION_SECRET,
+    OVH_CONSUMER_KEY, OVH_TOKEN, OVH_TOKEN_URL, SECRETS,
 };
 use super::yield_once;
 
@@ -132,6 +132,8 @@ fn check_shape(request: &Request, now_secs: u64) {
     let header = |name: &str| request.headers.iter().find(|(it, _)| *it == name).map(|(_, it)| it.as_str());
     if request.url.starts_with(OVH_API_URL) {
         check_ovh(request, &header, now_secs);
+    } else if request.url.ends_with(".aws.test/") {
+        check_signature(request, header("authorization").expect("a signature"));
     } else if request.url != OVH_TOKEN_URL {
         let credential = CREDENTIALS.iter().find(|it| request.url.starts_with(it.api_url));
         let credential = credential.unwrap_or_else(|| panic!("{request:?} goes to no provider"));
@@ -139,8 +141,10 @@ fn check_shape(request: &Request, now_secs: u64) {
     }
     let content_type = match request.body.first() {
         None => None,
+        Some(b'{') if header("x-amz-target").is_some() => Some("application/x-amz-json-1.1"),
         Some(b'{') => Some("application/json"),
         Some(_) if request.url == OVH_TOKEN_URL => Some("application/x-www-form-urlencoded"),
+        Some(b'A') => Some("application/x-www-form-urlencoded"),
         Some(_) => Some("text/plain"),
     };
     assert_eq!(header("content-type"), content_type, "{request:?}");
@@ -163,6 +167,21 @@ fn check_ovh<'a>(request: &'a Request, header: &dyn Fn(&str) -> Option<&'a str>,
     assert_eq!(header("x-ovh-consumer"), Some(OVH_CONSUMER_KEY));
     assert_eq!(header("x-ovh-timestamp"), Some(now_secs.to_string().as_str()));
     assert_eq!(header("x-ovh-signature"), Some(signature.as_str()), "{request:?}");
+}
+
+/// The key and the region, service and headers that are signed for. Whether the signature is right is tested with AWS's own
+/// examples.
+fn check_signature(request: &Request, authorization: &str) {
+    let region = request.url.strip_prefix("https://ec2.").and_then(|it| it.strip_suffix(".aws.test/"));
+    let (region, service) = region.map_or(("us-east-1", "pricing"), |it| (it, "ec2"));
+    let parts: Vec<&str> = authorization.split(", ").collect();
+    let [credential, headers, signature] = parts[..] else { panic!("{authorization}") };
+    let start = format!("AWS4-HMAC-SHA256 Credential={AWS_ACCESS_KEY_ID}/");
+    let end = format!("/{region}/{service}/aws4_request");
+    assert!(credential.starts_with(&start) && credential.ends_with(&end), "{authorization}");
+    let target = if service == "pricing" { ";x-amz-target" } else { "" };
+    assert_eq!(headers, format!("SignedHeaders=content-type;host;x-amz-date{target}"));
+    assert_eq!(signature.len(), "Signature=".len() + 64);
 }
 
 impl Clock for TestHost {

@@ -21,13 +21,15 @@ pub(crate) struct Script {
 pub(crate) struct Exchange {
     method: Method,
     target: String,
+    /// The call of a query API, where all have the same address.
+    action: Option<&'static str>,
     body: Want,
     answer: Result<Response, NoAnswer>,
     computed: Option<Compute>,
 }
 
-/// Makes an answer's JSON from the request's.
-type Compute = Box<dyn Fn(&Value) -> Value>;
+/// Makes an answer's body from the request's JSON.
+type Compute = Box<dyn Fn(&Value) -> String>;
 
 /// What a call's body must be.
 enum Want {
@@ -60,10 +62,15 @@ pub(crate) fn delete(target: impl Into<String>) -> Exchange {
 impl Exchange {
     fn new(method: Method, target: String) -> Self {
         let answer = Ok(Response { status: 200, ..Response::default() });
-        Self { method, target, body: Want::Nothing, answer, computed: None }
+        Self { method, target, action: None, body: Want::Nothing, answer, computed: None }
     }
 
-    /// The body must be this JSON.
+    /// The body must be a form of a query API's call.
+    pub(crate) fn action(self, action: &'static str) -> Self {
+        Self { action: Some(action), ..self }
+    }
+
+    /// The body must be this JSON, or the form with these names and values.
     pub(crate) fn json(self, body: Value) -> Self {
         Self { body: Want::Json(body), ..self }
     }
@@ -96,6 +103,11 @@ impl Exchange {
 
     /// Answers with JSON made from the request's.
     pub(crate) fn computes(self, status: u16, answer: impl Fn(&Value) -> Value + 'static) -> Self {
+        self.writes(status, move |it| answer(it).to_string())
+    }
+
+    /// Answers with a text made from the request's JSON or form.
+    pub(crate) fn writes(self, status: u16, answer: impl Fn(&Value) -> String + 'static) -> Self {
         Self { computed: Some(Box::new(answer)), ..self.answers(status, "") }
     }
 
@@ -127,11 +139,12 @@ impl Exchange {
         let url = &request.url;
         // Whole, or a path of Hetzner's API.
         self.method == request.method
+            && self.action.is_none_or(|it| request.body.starts_with(format!("Action={it}&").as_bytes()))
             && (*url == self.target || url.strip_prefix(HETZNER_API_URL) == Some(&self.target))
     }
 
     fn name(&self) -> String {
-        format!("{} {}", self.method.as_str(), self.target)
+        format!("{} {} {}", self.method.as_str(), self.target, self.action.unwrap_or_default())
     }
 
     fn check_body(&self, request: &Request) {
@@ -144,8 +157,7 @@ impl Exchange {
             assert_eq!(String::from_utf8_lossy(&request.body), *want, "the body of {name}");
             return;
         }
-        let got: Value = serde_json::from_slice(&request.body)
-            .unwrap_or_else(|why| panic!("{name} came with a body that is not JSON: {why}"));
+        let got = read(&request.body).unwrap_or_else(|| panic!("{name} came with a body that is not JSON"));
         match &self.body {
             Want::Json(want) => assert_eq!(got, *want, "the body of {name}"),
             Want::Checked(check) => check(&got),
@@ -173,6 +185,12 @@ impl Script {
         self
     }
 
+    /// Next comes what another script says.
+    pub(crate) fn append(self, other: &Self) -> Self {
+        self.steps.borrow_mut().append(&mut other.steps.borrow_mut());
+        self
+    }
+
     /// Next come these calls, in this order.
     pub(crate) fn in_order(self, exchanges: impl IntoIterator<Item = Exchange>) -> Self {
         exchanges.into_iter().fold(self, Self::then)
@@ -193,9 +211,8 @@ impl Script {
             steps.pop_front();
         }
         exchange.check_body(&request);
-        let computed = exchange.computed.as_ref().map(|it| {
-            it(&serde_json::from_slice(&request.body).unwrap_or(Value::Null)).to_string().into_bytes()
-        });
+        let computed =
+            exchange.computed.as_ref().map(|it| it(&read(&request.body).unwrap_or(Value::Null)).into_bytes());
         self.seen.borrow_mut().push(request);
         exchange.answer.map(|it| Response { body: computed.unwrap_or(it.body), ..it })
     }
@@ -215,4 +232,28 @@ impl Script {
         let missing: Vec<String> = self.steps.borrow().iter().flatten().map(Exchange::name).collect();
         assert!(missing.is_empty(), "these calls never came: {}", missing.join(", "));
     }
+}
+
+/// A body's JSON; a form as an object of strings.
+fn read(body: &[u8]) -> Option<Value> {
+    if !body.starts_with(b"Action=") {
+        return serde_json::from_slice(body).ok();
+    }
+    let pair = |it: &str| {
+        let (name, value) = it.split_once('=')?;
+        Some((name.to_owned(), Value::String(decoded(value)?)))
+    };
+    std::str::from_utf8(body).ok()?.split('&').map(pair).collect::<Option<_>>().map(Value::Object)
+}
+
+/// A form's encoding undone.
+fn decoded(text: &str) -> Option<String> {
+    let text = text.replace('+', " ");
+    let mut pieces = text.split('%');
+    let mut bytes = pieces.next()?.as_bytes().to_vec();
+    for piece in pieces {
+        bytes.push(u8::from_str_radix(piece.get(..2)?, 16).ok()?);
+        bytes.extend_from_slice(&piece.as_bytes()[2..]);
+    }
+    String::from_utf8(bytes).ok()
 }

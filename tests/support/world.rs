@@ -27,6 +27,10 @@ pub(crate) const OVH_TOKEN: &str = "test-ovh-token-of-a-service-account";
 pub(crate) const OVH_PROJECT_ID: &str = "0123456789abcdef0123456789abcdee";
 pub(crate) const OVH_API_URL: &str = "https://ovh.test/v1";
 pub(crate) const OVH_TOKEN_URL: &str = "https://ovh-auth.test/oauth2/token";
+pub(crate) const AWS_ACCESS_KEY_ID: &str = "AKIATESTTESTTEST0001";
+pub(crate) const AWS_SECRET_ACCESS_KEY: &str = "test-aws-secret-key-0123456789";
+pub(crate) const EC2_API_URL: &str = "https://ec2.{region}.aws.test";
+pub(crate) const AWS_PRICING_API_URL: &str = "https://pricing.aws.test";
 pub(crate) const ORIGIN: &str = "https://mayfly.example.workers.dev";
 pub(crate) const PAGE_ORIGIN: &str = "https://mayfly.pages.dev";
 /// The id in the label of [`super::fixtures::Server::ours`].
@@ -57,7 +61,7 @@ pub(crate) const CREDENTIALS: [Credential; 3] = [
     },
 ];
 /// What no log line and, but for the boot exchange, no answer may hold.
-pub(crate) const SECRETS: [&str; 14] = [
+pub(crate) const SECRETS: [&str; 15] = [
     API_TOKEN,
     ANNS_TOKEN,
     "0123456789abcdef0123456789abcdef",
@@ -68,6 +72,7 @@ pub(crate) const SECRETS: [&str; 14] = [
     OVH_CONSUMER_KEY,
     OVH_CLIENT_SECRET,
     OVH_TOKEN,
+    AWS_SECRET_ACCESS_KEY,
     "secret-default-git-token",
     "secret-default-anthropic-key",
     "secret-vm-token-of-hetzner",

@@ -46,7 +46,10 @@ impl DigitalOcean {
                     vcpu: size.vcpus,
                     memory_gib: size.memory / 1024.0,
                     disk_gb: size.disk,
-                    price: Price { micros_per_hour: micros(size.price_hourly), currency: Currency::USD },
+                    price: Some(Price {
+                        micros_per_hour: micros(size.price_hourly),
+                        currency: Currency::USD,
+                    }),
                     micros_per_month: micros(size.price_monthly),
                 });
             }

@@ -57,7 +57,7 @@ impl Hetzner {
                     vcpu: whole(it.cores),
                     memory_gib: it.memory,
                     disk_gb: it.disk,
-                    price: Price { micros_per_hour: sum(|it| &it.price_hourly)?, currency },
+                    price: Some(Price { micros_per_hour: sum(|it| &it.price_hourly)?, currency }),
                     micros_per_month: sum(|it| &it.price_monthly)?,
                 });
             }

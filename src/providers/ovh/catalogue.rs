@@ -103,7 +103,7 @@ impl Ovh {
                 vcpu: flavor.vcpus,
                 memory_gib: flavor.ram / GB_MIB,
                 disk_gb: flavor.disk,
-                price: Price { micros_per_hour: *micros_per_hour, currency: prices.currency },
+                price: Some(Price { micros_per_hour: *micros_per_hour, currency: prices.currency }),
                 micros_per_month: micros_per_hour.saturating_mul(MONTH_HOURS),
             });
         }

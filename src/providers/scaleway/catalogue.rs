@@ -71,7 +71,7 @@ impl Scaleway {
                 vcpu: it.ncpus,
                 memory_gib: it.ram / GIB_BYTES,
                 disk_gb: disk_bytes / GB_BYTES,
-                price: Price { micros_per_hour: micros(it.hourly_price), currency: Currency::EUR },
+                price: Some(Price { micros_per_hour: micros(it.hourly_price), currency: Currency::EUR }),
                 micros_per_month: micros(it.monthly_price.unwrap_or(it.hourly_price * MONTH_HOURS)),
             })
         };

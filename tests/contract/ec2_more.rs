@@ -1,0 +1,287 @@
+//! What only EC2 has: several regions side by side, spot instances, networks, prices that are another service's. The suite's
+//! promises are kept in `ec2`.
+
+use mayfly::labels::{self, Selector};
+use mayfly::model::{Size, VmState};
+use mayfly::providers::{ErrorKind, Power, Provider, Source};
+use mayfly::workspace::Image;
+use serde_json::json;
+
+use super::ec2::{
+    Ec2, GROUP, ID, NATIVES, REGION, any_call, call, default_vpc, delete_group, filtered, gives, groups,
+    list_call, making_the_group, place, prepared, prices, servers, types,
+};
+use super::suite::{self, Outcome};
+use super::support::block_on;
+use super::support::call::Call;
+use super::support::fixtures::text_of;
+use super::support::host::TestHost;
+use super::support::script::{Exchange, Script};
+use super::support::world::{REPO_URL, Settings};
+use super::vendor::{Known, Vendor};
+
+const IMAGE: &str = "ami-0a1b2c3d4e5f60718";
+
+fn provider_of(settings: &Settings) -> Provider {
+    settings.app().ready().expect("configured").providers[0].clone()
+}
+
+fn two_regions() -> Provider {
+    provider_of(&Ec2.settings().with("AWS_REGIONS", "place-1, place-2"))
+}
+
+fn failed(outcome: Outcome) -> (ErrorKind, String) {
+    outcome.map(|it| it.vm.id).map_err(|(error, _)| (error.kind, error.detail)).expect_err("a failure")
+}
+
+#[test]
+fn regions_are_asked_side_by_side_and_one_that_fails_hides_no_other() {
+    let script = Script::new().side_by_side([
+        gives(list_call("place-1", &[], None), 401, "error.auth_failure"),
+        list_call("place-2", &[], None).answers(200, servers(&[Known::ours(1)], None)),
+    ]);
+    let host = TestHost::new(script);
+    let mut shown = Vec::new();
+    let (provider, ours) = (two_regions(), Selector::deployment("mayfly"));
+    let listed = provider.for_each(&host, &ours, |it| {
+        shown.push(it.id.native.clone());
+    });
+    assert_eq!(block_on(listed).map_err(|it| it.kind), Err(ErrorKind::Unauthorized));
+    assert_eq!((shown, host.most_in_flight()), (vec!["place-2-i-0fedcba9876543210".to_owned()], 2));
+    assert_eq!(provider.calls_per_list(), 2);
+}
+
+#[test]
+fn what_was_terminated_is_gone_and_what_is_ending_is_being_deleted() {
+    let in_state = |state: &str| {
+        let answer = Ec2.one(&Known::ours(0));
+        answer.replace("<name>running</name>", &format!("<name>{state}</name>"))
+    };
+    for (state, want) in [
+        ("terminated", None),
+        ("shutting-down", Some(VmState::Deleting)),
+        ("pending", Some(VmState::Creating)),
+        ("stopping", Some(VmState::Stopping)),
+        ("something-new", Some(VmState::Unknown)),
+    ] {
+        let host = TestHost::new(Script::new().then(Ec2.get().answers(200, in_state(state))));
+        let vm = block_on(Ec2.provider().get(&host, NATIVES[0])).expect("an answer");
+        assert_eq!(vm.map(|it| it.state), want, "{state}");
+        let host =
+            TestHost::new(Script::new().then(list_call(REGION, &[], None).answers(200, in_state(state))));
+        let found = block_on(Ec2.provider().find(&host, &Selector::deployment("mayfly"))).expect("a list");
+        assert_eq!(found.first().map(|it| it.state), want, "{state}");
+    }
+}
+
+#[test]
+fn a_restart_makes_no_vm_younger() {
+    let later = Ec2
+        .one(&Known::ours(0))
+        .replace("<launchTime>2026-11-20T09:00:00", "<launchTime>2026-11-20T09:50:00");
+    let host = TestHost::new(Script::new().then(Ec2.get().answers(200, later)));
+    let vm = block_on(Ec2.provider().get(&host, NATIVES[0])).expect("an answer").expect("a VM");
+    assert_eq!(vm.created_secs, super::support::world::NOW_SECS - 3599, "the root volume's attachment");
+}
+
+#[test]
+fn offers_without_a_price_come_last() {
+    let host = TestHost::new(Script::new().side_by_side(Ec2.catalogue()));
+    let catalogue = block_on(Ec2.provider().catalogue(&host, 0)).expect("a catalogue");
+    let shown = |size| -> Vec<(String, Option<u64>)> {
+        let ranked = catalogue.rank(size, None).into_iter();
+        ranked.map(|it| (it.server_type.clone(), it.price.map(|it| it.micros_per_hour))).collect()
+    };
+    let large = [("c6a.xlarge".to_owned(), Some(174_600)), ("c7i.xlarge".to_owned(), None)];
+    assert_eq!(shown(Size::Large), large);
+    assert_eq!(shown(Size::Medium)[0], ("t3a.medium".to_owned(), Some(43_200)));
+    assert_eq!(shown(Size::Small)[0], ("t3a.small".to_owned(), Some(21_600)));
+}
+
+#[test]
+fn without_the_price_list_everything_is_offered_without_a_price() {
+    for refused in [
+        gives(prices(REGION), 400, "error.pricing_denied"),
+        prices(REGION).answers(200, "{\"PriceList\":[\"{\"]}"),
+        prices(REGION).lost(mayfly::http::NoAnswer::TimedOut),
+    ] {
+        let script = Script::new().then(gives(types(REGION), 200, "describe_instance_types.catalogue"));
+        let host = TestHost::new(script.then(refused));
+        let answer = Call::get("/options").token().send(&Ec2.settings().app(), &host).ok(200);
+        let sizes = answer["providers"][0]["sizes"].as_array().expect("sizes");
+        assert_eq!(sizes.len(), 3);
+        for it in sizes {
+            assert_eq!((&it["price_per_hour"], &it["scenarios"]), (&json!(null), &json!(null)), "{it}");
+            assert_eq!(it["offers"][0]["price_per_hour"], json!(null));
+        }
+        // The smallest that fits, where nothing tells the cheapest.
+        assert_eq!(sizes[0]["server_type"], "t3a.small");
+    }
+}
+
+#[test]
+fn without_a_default_vpc_it_is_said_what_to_do() {
+    let mut calls = prepared(REGION);
+    calls[1] = gives(default_vpc(REGION), 200, "describe_vpcs.none");
+    let (kind, detail) = failed(suite::create_by(&Ec2, Script::new().side_by_side(calls)));
+    assert_eq!(kind, ErrorKind::Invalid);
+    assert!(detail.contains("no default VPC in place-1") && detail.contains("AWS_SUBNET_ID"), "{detail}");
+}
+
+const SUBNET: &str = "subnet-0f1e2d3c4b5a69788";
+
+#[test]
+fn a_subnet_of_ones_own_gives_a_public_address() {
+    let mut calls = prepared(REGION);
+    let subnet = call(REGION, "DescribeSubnets", &[("SubnetId.1", SUBNET)]);
+    calls[1] = gives(subnet, 200, "describe_subnets.one");
+    let run = any_call(REGION, "RunInstances").checked(|it| {
+        for (name, value) in [
+            ("NetworkInterface.1.DeviceIndex", "0"),
+            ("NetworkInterface.1.SubnetId", SUBNET),
+            ("NetworkInterface.1.AssociatePublicIpAddress", "true"),
+            ("NetworkInterface.1.DeleteOnTermination", "true"),
+            ("NetworkInterface.1.SecurityGroupId.1", GROUP),
+        ] {
+            assert_eq!(it[name], value, "{name}");
+        }
+        assert_eq!(it.get("SecurityGroupId.1"), None);
+    });
+    let script = Script::new()
+        .side_by_side(calls)
+        .then(gives(run, 200, "run_instances.pending"))
+        .then(Ec2.get().answers(200, Ec2.one(&Known::ours(0))));
+    let provider = provider_of(&Ec2.settings().with("AWS_SUBNET_ID", SUBNET));
+    let debian = Source::Image(Image::Debian13);
+    let created = suite::create_at(&provider, &TestHost::new(script), debian, &suite::PLACES);
+    assert_eq!(created.map(|it| it.vm.id.native).map_err(|it| it.0), Ok(NATIVES[0].to_owned()));
+}
+
+#[test]
+fn who_comes_second_finds_the_first_ones_group() {
+    let region = REGION;
+    let mut calls = prepared(region);
+    calls[2] = gives(groups(region), 200, "describe_security_groups.empty");
+    let duplicate = || gives(any_call(region, "CreateSecurityGroup"), 400, "error.group_duplicate");
+    let script = Script::new()
+        .side_by_side(calls)
+        .then(duplicate())
+        .then(gives(groups(region), 200, "describe_security_groups.ours"))
+        .then(gives(place(0, IMAGE), 400, "error.vcpu_limit"));
+    assert_eq!(failed(suite::create_by(&Ec2, script)).0, ErrorKind::Quota, "and takes nothing back");
+    // The name is somebody else's.
+    let mut calls = prepared(region);
+    calls[2] = gives(groups(region), 200, "describe_security_groups.empty");
+    let script = Script::new().side_by_side(calls).then(duplicate()).then(gives(
+        groups(region),
+        200,
+        "describe_security_groups.empty",
+    ));
+    assert_eq!(failed(suite::create_by(&Ec2, script)).0, ErrorKind::Conflict);
+}
+
+#[test]
+fn a_group_whose_ports_cannot_be_opened_does_not_stay() {
+    let mut calls = prepared(REGION);
+    calls[2] = gives(groups(REGION), 200, "describe_security_groups.empty");
+    let denied = any_call(REGION, "AuthorizeSecurityGroupIngress");
+    let script = Script::new()
+        .side_by_side(calls)
+        .then(gives(any_call(REGION, "CreateSecurityGroup"), 200, "create_security_group.created"))
+        .then(gives(denied, 403, "error.unauthorized_operation"))
+        .then(delete_group(REGION));
+    assert_eq!(failed(suite::create_by(&Ec2, script)).0, ErrorKind::TokenReadonly);
+}
+
+#[test]
+fn a_group_that_the_reaper_took_is_made_again() {
+    let script = Script::new().side_by_side(prepared(REGION)).then(gives(
+        place(0, IMAGE),
+        400,
+        "error.group_not_found",
+    ));
+    let again = making_the_group(REGION);
+    let script = script
+        .append(&again)
+        .then(gives(place(0, IMAGE), 400, "error.vcpu_limit"))
+        .then(delete_group(REGION));
+    assert_eq!(failed(suite::create_by(&Ec2, script)).0, ErrorKind::Quota);
+}
+
+/// What spot instances of all types cost now.
+fn spot_prices(types: &[&str]) -> Exchange {
+    let names: Vec<String> = (1..=types.len()).map(|at| format!("InstanceType.{at}")).collect();
+    let mut parameters: Vec<(&str, &str)> =
+        names.iter().map(String::as_str).zip(types.iter().copied()).collect();
+    parameters.extend([
+        ("ProductDescription.1", "Linux/UNIX"),
+        ("StartTime", "2026-11-20T10:00:00Z"),
+        ("MaxResults", "1000"),
+    ]);
+    gives(call(REGION, "DescribeSpotPriceHistory", &parameters), 200, "describe_spot_price_history.now")
+}
+
+#[test]
+fn a_spot_instance_shows_the_price_of_its_zone() {
+    let one = text_of("ec2", "describe_instances.spot");
+    let run = any_call(REGION, "RunInstances").checked(|it| {
+        for (name, value) in [
+            ("MarketType", "spot"),
+            ("SpotOptions.SpotInstanceType", "one-time"),
+            ("SpotOptions.InstanceInterruptionBehavior", "terminate"),
+        ] {
+            assert_eq!(it[format!("InstanceMarketOptions.{name}")], value, "{name}");
+        }
+        // The cheapest on-demand type is not the cheapest here; the dearest zone's price until the zone is known.
+        assert_eq!(it["InstanceType"], "c6a.large");
+        assert!(it.as_object().expect("a form").values().any(|it| it == "16500.USD"), "{it}");
+    });
+    let tag = [("ResourceId.1", ID), ("Tag.1.Key", labels::PRICE), ("Tag.1.Value", "14100.USD")];
+    let script = Script::new()
+        .side_by_side(Ec2.catalogue())
+        .then(spot_prices(&["t3a.medium", "t3.medium", "c6a.large", "c6a.xlarge", "c7i.xlarge"]))
+        .side_by_side(prepared(REGION))
+        .then(gives(run, 200, "run_instances.pending"))
+        .then(Ec2.get().answers(200, one.replace("t3a.medium", "c6a.large")))
+        .then(spot_prices(&["c6a.large"]))
+        .then(gives(call(REGION, "CreateTags", &tag), 200, "create_tags.done"));
+    let body = json!({"repo_url": REPO_URL, "market": "spot"});
+    let host = TestHost::new(script);
+    let answer = Call::post("/vms").token().json(&body).send(&Ec2.settings().app(), &host).ok(201);
+    assert_eq!(answer["vm"]["cost"]["per_hour"], 0.0141);
+    assert_eq!(answer["vm"]["cost"]["currency"], "USD");
+    assert_eq!(answer["warnings"], json!([]));
+}
+
+#[test]
+fn a_spot_instance_cannot_be_stopped_and_says_why() {
+    let stop = call(REGION, "StopInstances", &[("InstanceId.1", ID)]);
+    let host = TestHost::new(Script::new().then(gives(stop, 400, "error.stop_spot")));
+    let error = block_on(Ec2.provider().power(&host, NATIVES[0], Power::Stop)).expect_err("a refusal");
+    assert!(error.detail.contains("one-time Spot Instance request"), "{}", error.detail);
+    let problem = mayfly::api::Problem::from(error);
+    assert_eq!(problem.status(), 409);
+}
+
+#[test]
+fn others_have_no_spot_market() {
+    let body = json!({"repo_url": REPO_URL, "market": "spot"});
+    let answer = Call::post("/vms").token().json(&body).send(&Settings::usual().app(), &TestHost::silent());
+    assert_eq!(answer.status, 400);
+    let body = answer.json();
+    let error = json!([{"field": "market", "detail": "must be on-demand: Hetzner Cloud has no spot market"}]);
+    assert_eq!((&body["code"], &body["errors"]), (&json!("invalid_request"), &error));
+}
+
+#[test]
+fn a_snapshot_is_created_from_where_it_is() {
+    // In another region than its own nothing is asked for: it is not there.
+    let filters = [("is-default", "true")];
+    let script = Script::new().side_by_side([
+        gives(filtered("place-2", "DescribeVpcs", &filters, &[]), 200, "describe_vpcs.default"),
+        gives(groups("place-2"), 200, "describe_security_groups.ours"),
+    ]);
+    let source = Source::Snapshot(Ec2.snapshot_native());
+    let outcome = suite::create_at(&Ec2.provider(), &TestHost::new(script), source, &suite::PLACES[1..]);
+    assert_eq!(failed(outcome).0, ErrorKind::Capacity);
+}
