@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildTools, buildWorker, cacheDir, root, run, say, targetDir, toolEnv } from './prepare.mjs';
-import { has, needChromium, needClients, needHcloud } from './tools.mjs';
+import { has, needChromium, needClients, needHcloud, needMoto } from './tools.mjs';
 
 /** Free Workers may have 3 MB; we allow ourselves a third of it. */
 const GZIP_LIMIT_KIB = 1024;
@@ -25,7 +25,12 @@ export const SUITES = [
   { name: 'size', needs: [worker], run: size },
   { name: 'cloud-init', files: filesOf('tests/cloud-init'), run: cloudInitTests },
   { name: 'run', files: filesOf('tests/run'), needs: [worker, fakeCloud], run: nodeTests },
-  { name: 'e2e', files: filesOf('tests/e2e'), needs: [worker, fakeCloud, needHcloud, needClients], run: browserTests },
+  {
+    name: 'e2e',
+    files: filesOf('tests/e2e'),
+    needs: [worker, fakeCloud, driver, needHcloud, needClients, needMoto],
+    run: browserTests,
+  },
   { name: 'stand-ins', files: filesOf('tests/vm/stand-ins'), run: nodeTests },
   { name: 'vm', needs: [worker, fakeCloud], run: bootOnce },
 ];
@@ -56,6 +61,13 @@ async function worker() {
 /** Built together with the Worker's tool, in one go. */
 async function fakeCloud() {
   process.env.FAKE_CLOUD_BIN ??= join(targetDir, 'debug/fake-cloud');
+}
+
+/** The providers' modules for this machine (tests/drive). */
+async function driver() {
+  const args = ['build', '--quiet', '--locked', '--example', 'drive'];
+  if ((await run('cargo', args, { env: toolEnv() })) !== 0) throw new Error('tests/drive could not be built; the reason is above');
+  process.env.DRIVE_BIN ??= join(targetDir, 'debug/examples/drive');
 }
 
 const counted = (isOk) => ({ passed: isOk ? 1 : 0, failed: isOk ? 0 : 1, skipped: 0 });

@@ -1,5 +1,6 @@
-// Programs that the tests use: Chromium, hcloud, and Python with the vendors' clients. Found where they are; installed with apt-get, saying
-// so, where this may be done; otherwise the tests that need them are left out, and counted as skipped.
+// Programs that the tests use: Chromium and hcloud from the system, the vendors' clients and moto from Python's packages. Found
+// where they are; installed, saying so, where this may be done; otherwise the tests that need them are left out, and counted as
+// skipped.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -51,26 +52,42 @@ export async function needHcloud() {
   if (!(await aptInstall('hcloud-cli'))) say('no hcloud: set HCLOUD_BIN to one to run the test that needs it');
 }
 
-/** The vendors' own Python clients, in an environment of their own in .cache/; their tests skip themselves without it. */
+/** The vendors' own Python clients; their tests skip themselves without them. */
 export async function needClients() {
-  if (process.env.CLIENTS_PYTHON) return;
   const wanted = join(root, 'tests/e2e/clients/requirements.txt');
-  const dir = join(cacheDir(), 'clients');
-  const stamp = join(dir, 'installed');
-  const python = join(dir, 'bin/python');
   const version = createHash('sha256').update(readFileSync(wanted)).digest('hex');
+  await needPython('CLIENTS_PYTHON', 'clients', 'Python clients of DigitalOcean, OVHcloud and Scaleway', ['-r', wanted], version);
+}
+
+const MOTO = ['moto[server,ec2]==5.2.5', 'boto3==1.44.5'];
+
+/** Simulates AWS; its test skips itself where there is none. */
+export async function needMoto() {
+  await needPython('MOTO_PYTHON', 'moto', MOTO.join(' and '), MOTO, MOTO.join());
+}
+
+/**
+ * A Python with packages of its own, in an environment in .cache/<dir>; its path goes into `variable`, where it is taken from
+ * if it is given.
+ * @param {string[]} wanted as pip takes them @param {string} version of all of them: another one is installed anew
+ */
+async function needPython(variable, dir, title, wanted, version) {
+  if (process.env[variable]) return;
+  const home = join(cacheDir(), dir);
+  const stamp = join(home, 'installed');
+  const python = join(home, 'bin/python');
   const isInstalled = () => existsSync(stamp) && readFileSync(stamp, 'utf8') === version;
   if (!isInstalled() && has('python3', '--version')) {
-    say('python clients of DigitalOcean, OVHcloud and Scaleway, into .cache/clients');
-    const make = () => run('python3', ['-m', 'venv', dir]);
+    say(`${title}, into .cache/${dir}`);
+    const make = () => run('python3', ['-m', 'venv', '--clear', home]);
     // Debian keeps the part that makes environments in a package of its own.
     let code = await make();
     if (code !== 0 && (await aptInstall('python3-venv'))) code = await make();
-    if (code === 0) code = await run(python, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '-r', wanted]);
+    if (code === 0) code = await run(python, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...wanted]);
     if (code === 0) writeFileSync(stamp, version);
   }
-  if (isInstalled()) process.env.CLIENTS_PYTHON = python;
-  else say('no Python clients: set CLIENTS_PYTHON to a Python that has them to run the tests that need them');
+  if (isInstalled()) process.env[variable] = python;
+  else say(`no ${title}: set ${variable} to a Python that has them to run the tests that need them`);
 }
 
 export function has(command, ...args) {
