@@ -1,16 +1,16 @@
 //! The Worker's configuration, from its vars and secrets: every key, its default and its limits. All problems are found
 //! at once, each names its key, and none shows a value. Using the configuration is everybody else's business.
 
-mod policy;
-mod ovh;
 mod ec2;
+mod ovh;
+mod policy;
 
 use std::fmt::Display;
 use std::str::FromStr;
 
-pub use policy::Ceilings;
-pub use ovh::{OvhConfig, OvhCredential, SigningKey};
 pub use ec2::{AWS_PRICING_API_URL, EC2_API_URL, Ec2Config};
+pub use ovh::{OvhConfig, OvhCredential, SigningKey};
+pub use policy::Ceilings;
 
 use crate::keys::Keyring;
 use crate::labels;

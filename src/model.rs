@@ -18,8 +18,7 @@ pub enum ProviderName {
 
 impl ProviderName {
     /// Every provider that this build knows.
-    pub const ALL: [Self; 5] =
-        [Self::Hetzner, Self::Scaleway, Self::DigitalOcean, Self::Ovh, Self::Ec2];
+    pub const ALL: [Self; 5] = [Self::Hetzner, Self::Scaleway, Self::DigitalOcean, Self::Ovh, Self::Ec2];
 
     /// The name in the API and in ids.
     pub fn as_str(self) -> &'static str {

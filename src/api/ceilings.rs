@@ -53,7 +53,8 @@ pub(super) async fn check<H: Host>(
     }
     let Some(price) = price else {
         if ceilings.micros_per_hour.or(ceilings.micros_per_month).is_some() {
-            let field = if ceilings.micros_per_hour.is_some() { "MAX_HOURLY_COST" } else { "MAX_MONTHLY_COST" };
+            let field =
+                if ceilings.micros_per_hour.is_some() { "MAX_HOURLY_COST" } else { "MAX_MONTHLY_COST" };
             pass(field, "is set, and the provider tells no price of this VM".to_owned());
         }
         return if passed.is_empty() { Ok(()) } else { Err(Problem::ceiling(passed)) };

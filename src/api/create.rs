@@ -384,11 +384,7 @@ async fn choose<H: Host>(
 }
 
 /// A snapshot needs a disk that it fits, where it is.
-fn fit<'a>(
-    ranked: Vec<&'a Offer>,
-    spec: &Spec,
-    snapshot: &Snapshot,
-) -> Result<Vec<&'a Offer>, Problem> {
+fn fit<'a>(ranked: Vec<&'a Offer>, spec: &Spec, snapshot: &Snapshot) -> Result<Vec<&'a Offer>, Problem> {
     let is_there = |it: &&Offer| snapshot.locations.is_empty() || snapshot.locations.contains(&it.location);
     let is_large = |it: &&Offer| it.disk_gb >= snapshot.min_disk_gb;
     if !ranked.iter().any(is_large) && !ranked.is_empty() {

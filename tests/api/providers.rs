@@ -12,7 +12,8 @@ use super::support::host::TestHost;
 use super::support::script::{self, Exchange, Script, get};
 use super::support::world::{
     AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, DIGITALOCEAN_API_URL, DIGITALOCEAN_TOKEN, HETZNER_TOKEN,
-    NOW_SECS, OVH_API_URL, OVH_PROJECT_ID, SCALEWAY_PROJECT_ID, SCALEWAY_SECRET_KEY, Settings, VM, list_of_owner,
+    NOW_SECS, OVH_API_URL, OVH_PROJECT_ID, SCALEWAY_PROJECT_ID, SCALEWAY_SECRET_KEY, Settings, VM,
+    list_of_owner,
 };
 
 fn both() -> Settings {

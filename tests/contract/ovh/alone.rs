@@ -33,7 +33,9 @@ fn what_is_sold_has_its_price_and_its_place() {
     let offers: Vec<(&str, &str, u64)> = catalogue
         .offers
         .iter()
-        .map(|it| (it.server_type.as_str(), it.location.as_str(), it.price.map(|it| it.micros_per_hour)))
+        .map(|it| {
+            (it.server_type.as_str(), it.location.as_str(), it.price.map_or(0, |it| it.micros_per_hour))
+        })
         .collect();
     // Used up, for Windows, without a price, in a local zone: the others.
     let want = [
