@@ -148,8 +148,6 @@ pub struct Config {
     pub defaults: Defaults,
     /// `MAX_VMS` and friends.
     pub ceilings: Ceilings,
-    /// `WEBHOOK_URL`: where events go; often a secret itself.
-    pub webhook_url: Option<Secret>,
     /// `SNAPSHOT_DAYS`: how long snapshots are kept, days; `None` for ever.
     pub snapshot_days: Option<u32>,
     /// `SUBREQUESTS`: calls that one run of the cron may make.
@@ -180,7 +178,6 @@ impl Config {
             ec2: it.ec2(),
             defaults: it.defaults(),
             ceilings: it.ceilings(),
-            webhook_url: it.webhook_url(),
             snapshot_days: Some(it.number("SNAPSHOT_DAYS", 30, 0..=3650)).filter(|it| *it > 0),
             subrequests: it.number("SUBREQUESTS", 50, SUBREQUESTS),
             domain: it.domain(),

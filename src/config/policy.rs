@@ -1,8 +1,7 @@
-//! The part of the configuration that is policy: ceilings, and where events go.
+//! The part of the configuration that is policy: ceilings.
 
 use super::Reader;
 use crate::model::parse_micros;
-use crate::secret::Secret;
 
 /// The highest ceiling for a cost, whole units of its currency.
 const COST_MAX: u64 = 1_000_000;
@@ -52,18 +51,5 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             self.problem(key, format!("must be an amount such as 0.50, at most {COST_MAX}"));
         }
         micros
-    }
-
-    /// Its path or query may be what makes it secret, so both are allowed.
-    pub(super) fn webhook_url(&mut self) -> Option<Secret> {
-        let url = self.get("WEBHOOK_URL")?;
-        let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-        let fits = host.is_some_and(|it| !it.is_empty() && !it.starts_with(['/', '?', '#']))
-            && url.bytes().all(|it| it.is_ascii_graphic())
-            && !url.contains('#');
-        if !fits {
-            self.problem("WEBHOOK_URL", "must be a URL such as https://hooks.example.com/mayfly");
-        }
-        Some(Secret::new(url))
     }
 }
