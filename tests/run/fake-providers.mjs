@@ -25,6 +25,8 @@ const PROVIDERS = {
 };
 
 export const FAKE_PROVIDERS = Object.keys(PROVIDERS);
+/** Played by a simulator that others keep, in tests alone. */
+export const SIMULATED = ['ec2'];
 
 /** The names in a comma-separated list; without one it is Hetzner. A name that is unknown is an error that says which there are. */
 export function fakeProviders(text) {

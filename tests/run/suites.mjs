@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildTools, buildWorker, cacheDir, root, run, say, targetDir, toolEnv } from './prepare.mjs';
+import { SIMULATED } from './fake-providers.mjs';
 import { has, needChromium, needClients, needHcloud, needMoto } from './tools.mjs';
 
 /** Free Workers may have 3 MB; we allow ourselves a third of it. */
@@ -35,17 +36,20 @@ export const SUITES = [
   { name: 'vm', needs: [worker, fakeCloud], run: bootOnce },
 ];
 
-/** What is promised of these providers, twice: natively, and in workerd before the fake cloud. */
+/** What is promised of these providers, twice: natively, and in workerd before the fake cloud or moto. */
 export function contractSuites(providers) {
   const filters = providers.map((it) => `${it}::`);
+  const faked = providers.filter((it) => !SIMULATED.includes(it));
   const cases = () => {
-    process.env.CONTRACT_PROVIDERS = providers.join(',');
+    process.env.CONTRACT_PROVIDERS = faked.join(',');
     return nodeTests(['tests/e2e/contract.test.mjs']);
   };
-  return [
-    { name: 'contract', run: () => rustTests(['--locked', '--test', 'contract'], filters) },
-    { name: 'contract in workerd', needs: [worker, fakeCloud], run: cases },
-  ];
+  const suites = [{ name: 'contract', run: () => rustTests(['--locked', '--test', 'contract'], filters) }];
+  if (faked.length > 0) suites.push({ name: 'contract in workerd', needs: [worker, fakeCloud], run: cases });
+  if (providers.includes('ec2')) {
+    suites.push({ name: 'EC2 in workerd', needs: [worker, driver, needMoto], run: () => nodeTests(['tests/e2e/ec2-moto.test.mjs']) });
+  }
+  return suites;
 }
 
 function filesOf(dir) {
