@@ -8,6 +8,7 @@ mod create;
 mod health;
 mod lifecycle;
 mod options;
+mod placement;
 mod problem;
 mod route;
 mod snapshots;

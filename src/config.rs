@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 pub use ec2::{AWS_PRICING_API_URL, EC2_API_URL, Ec2Config};
 pub use ovh::{OvhConfig, OvhCredential, SigningKey};
-pub use policy::Ceilings;
+pub use policy::{Ceilings, MAX_STOPPED_HOURS, SUBREQUESTS};
 
 use crate::keys::Keyring;
 use crate::labels;
@@ -36,12 +36,6 @@ const NO_UUID: &str = "00000000-0000-0000-0000-000000000000";
 pub const API_TOKEN_MIN_CHARS: usize = 16;
 /// Owner of what the single `API_TOKEN` creates.
 pub const DEFAULT_OWNER: &str = "default";
-
-/// How long a VM may stay stopped, hours: limits of `MAX_STOPPED_HOURS`.
-pub const MAX_STOPPED_HOURS: std::ops::RangeInclusive<u32> = 1..=720;
-/// Calls that one run of the cron may make: a request of a Worker may make 50 on the free plan and 1,000 on the paid one
-/// (Cloudflare Workers, "Limits", subrequests).
-pub const SUBREQUESTS: std::ops::RangeInclusive<u32> = 20..=1000;
 
 /// Limits of `idle_minutes`, in requests and as `IDLE_MINUTES`.
 pub const IDLE_MINUTES: std::ops::RangeInclusive<u32> = 1..=1440;

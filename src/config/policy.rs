@@ -1,7 +1,13 @@
-//! The part of the configuration that is policy: ceilings.
+//! The part of the configuration that is policy: ceilings, and limits of what may be configured.
 
 use super::Reader;
 use crate::model::parse_micros;
+
+/// How long a VM may stay stopped, hours: limits of `MAX_STOPPED_HOURS`.
+pub const MAX_STOPPED_HOURS: std::ops::RangeInclusive<u32> = 1..=720;
+/// Calls that one run of the cron may make: a request of a Worker may make 50 on the free plan and 1,000 on the paid one
+/// (Cloudflare Workers, "Limits", subrequests).
+pub const SUBREQUESTS: std::ops::RangeInclusive<u32> = 20..=1000;
 
 /// The highest ceiling for a cost, whole units of its currency.
 const COST_MAX: u64 = 1_000_000;

@@ -21,7 +21,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::MethodFilter;
 use serde_json::{Value, json};
 
-pub(crate) use project::{Instance, Project, end_task, id_of, shut_down, state, uuid};
+pub(crate) use project::{Project, end_task, id_of, shut_down, state, uuid};
 
 use crate::answer::{Answer, json_response};
 use crate::body::Problems;
