@@ -18,6 +18,7 @@ import common
 import end
 import scrub
 import signals
+import spot
 import worker
 
 WARN_SECS = 300
@@ -187,8 +188,21 @@ def look_at_certificate():
         common.try_write(f"{common.RUN}/public/tls.json", done.stdout, 0o640)
 
 
+def look_for_notice(state):
+    """A machine that is about to be taken back saves its work while it can, once."""
+    if state.get("notice") or not (told := spot.notice()):
+        return
+    state["notice"] = told
+    warn(2, "the provider takes this machine back")
+    unsaved = end.rescue()
+    print(f"the provider takes this machine back ({told}): {unsaved or 'the work is saved'}")
+    worker.send({"phase": "stopping", "seconds": {}}, tries=1)
+
+
 def tick(state, machine):
     wall, boot = time.time(), signals.boot_seconds()
+    if machine.get("provider") == "ec2":
+        look_for_notice(state)
     worker.resend()
     look_at_certificate()
     unknown = look(state, wall, boot)

@@ -14,7 +14,7 @@ MACHINE = {
     "idle_minutes": 30, "created": 1_000_000, "expires": 1_043_200, "allow_from": [], "domain": "", "image": "debian-13",
     "sealed": "", "self_delete": "worker",
 }
-MODULES = ("common", "worker", "signals", "end", "scrub", "idle", "setup", "share", "devcontainer", "firewall", "caddyfile", "door")
+MODULES = ("common", "worker", "signals", "end", "scrub", "spot", "idle", "setup", "share", "devcontainer", "firewall", "caddyfile", "door")
 
 
 class Machine(unittest.TestCase):
@@ -70,7 +70,7 @@ class Machine(unittest.TestCase):
                 self.end_headers()
                 self.wfile.write(data)
 
-            do_DELETE = do_GET = do_POST
+            do_DELETE = do_GET = do_PUT = do_POST
 
             def log_message(self, *_):
                 pass

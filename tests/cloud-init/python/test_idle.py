@@ -442,6 +442,18 @@ class Ticks(Machine):
         self.tick(state)
         self.assertEqual(self.common.secret("git_token"), "secret-git")
 
+    def test_a_machine_that_is_taken_back_saves_its_work_once(self):
+        state, machine = self.state(60), {**self.common.vm(), "provider": "ec2"}
+        with mock.patch.object(self.spot, "notice", lambda: "terminate"), \
+                mock.patch.object(self.end, "rescue", mock.Mock(return_value=None)) as rescue:
+            self.idle.tick(state, machine)
+            self.idle.tick(state, machine)
+        rescue.assert_called_once_with()
+        self.assertIn("warned", self.ended)
+        with mock.patch.object(self.spot, "notice", mock.Mock()) as notice:
+            self.tick(self.state(60))
+        notice.assert_not_called()  # elsewhere there is nobody to ask
+
     def test_rubbish_is_not_obeyed(self):
         for rubbish in (None, "", "keep-", "keep-x", "rm -rf", 7, {"a": 1}):
             self.assertTrue(self.idle.obey(rubbish, {}), rubbish)

@@ -267,5 +267,30 @@ class Rendering(Machine):
         self.assertIn("https://[2001:db8::1] {", self.caddyfile.render(["2001:db8::1"], ""))
 
 
+
+class Spot(Machine):
+    def metadata(self, answers):
+        url, calls = self.serve(lambda method, path, headers, body: answers.get((method, path), (404, {})))
+        return mock.patch.object(self.spot, "METADATA", url + "/latest"), calls
+
+    def test_a_notice_is_read_with_a_session(self):
+        answers = {("PUT", "/latest/api/token"): (200, "session"),
+                   ("GET", "/latest/meta-data/spot/instance-action"): (200, {"action": "terminate", "time": "2026-11-20T10:02:00Z"})}
+        patch, calls = self.metadata(answers)
+        with patch:
+            self.assertEqual(self.spot.notice(), "terminate")
+        sent = [{name.lower(): value for name, value in headers.items()} for _, _, headers, _ in calls]
+        self.assertEqual(sent[0]["x-aws-ec2-metadata-token-ttl-seconds"], "60")
+        self.assertEqual(sent[1]["x-aws-ec2-metadata-token"], '"session"')
+
+    def test_nothing_said_is_nothing(self):
+        for answers in ({}, {("PUT", "/latest/api/token"): (200, "session")},
+                        {("PUT", "/latest/api/token"): (200, "session"),
+                         ("GET", "/latest/meta-data/spot/instance-action"): (200, ["odd"])}):
+            patch, _ = self.metadata(answers)
+            with patch:
+                self.assertIsNone(self.spot.notice())
+
+
 if __name__ == "__main__":
     unittest.main()
