@@ -9,7 +9,7 @@
 //! stands before the first `_` may be changed by hand, the rest may not: the sum would not hold, and the server would not be
 //! ours any more. Every entry says with its first character which label it is, and ends where its form says.
 //!
-//! What does not fit is left out: the labels are written in the order of [`TABLE`], and one that has no room any more is
+//! What does not fit is left out: the labels are written in the order of `TABLE`, and one that has no room any more is
 //! passed over. The first four always have room, however long deployment and owner are, beside a name of 63 characters.
 
 mod form;
