@@ -219,7 +219,7 @@ pub fn judge(vm: &Vm<'_>, default_idle_minutes: u32, now_secs: u64) -> Verdict {
         return Verdict::Lives;
     }
     if let Some(Want::Stop { deadline }) = Want::of(vm) {
-        let is_cut = now_secs >= deadline + Want::PATIENCE_SECS;
+        let is_cut = now_secs >= deadline.saturating_add(Want::PATIENCE_SECS);
         // `stopping` is the VM's word that its work is saved.
         let is_due = now_secs >= deadline || vm.labels.phase == Phase::Stopping;
         return match (is_cut, is_due) {
@@ -234,16 +234,16 @@ pub fn judge(vm: &Vm<'_>, default_idle_minutes: u32, now_secs: u64) -> Verdict {
     let rules = rules(Profile::parse(&vm.labels.profile).unwrap_or(Profile::Coding));
     let began = began_secs(vm);
     let is_up = matches!(vm.labels.phase, Phase::Ready | Phase::Failed);
-    if !is_up && now_secs >= began + rules.boot_secs {
+    if !is_up && now_secs >= began.saturating_add(rules.boot_secs) {
         return Verdict::NeverReady;
     }
     let idle = u64::from(vm.labels.idle_minutes.unwrap_or(default_idle_minutes)) * 60;
     let heard = vm.labels.seen_secs.unwrap_or(began).max(began);
-    if now_secs < heard + idle + rules.silence_secs {
+    if now_secs < heard.saturating_add(idle + rules.silence_secs) {
         return Verdict::Lives;
     }
     match vm.labels.missed_secs {
-        Some(missed) if missed > heard && now_secs >= missed + rules.second_look_secs => Verdict::Silent,
+        Some(missed) if missed > heard && now_secs >= missed.saturating_add(rules.second_look_secs) => Verdict::Silent,
         Some(missed) if missed > heard => Verdict::Lives,
         _ => Verdict::Missed,
     }

@@ -290,7 +290,7 @@ impl<H: Host> Sweep<'_, Counted<'_, H>> {
 
 /// An unassigned address has lost its server; a key or firewall may be waiting for its first.
 pub(crate) fn is_old_enough(leftover: &Leftover, now_secs: u64) -> bool {
-    leftover.kind == "primary_ip" || now_secs >= leftover.created_secs + SHARED_MIN_AGE_SECS
+    leftover.kind == "primary_ip" || now_secs >= leftover.created_secs.saturating_add(SHARED_MIN_AGE_SECS)
 }
 
 /// One line about a VM's life.

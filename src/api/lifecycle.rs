@@ -143,7 +143,7 @@ pub(super) async fn extend<H: Host>(
     let is_stopped = vm.state == VmState::Stopped;
     let most_hours = if is_stopped { *MAX_STOPPED_HOURS.end() } else { *MAX_HOURS.end() };
     let seconds = u64::from(minutes) * 60;
-    let expires = expires_secs(&vm).max(ctx.now_secs) + seconds;
+    let expires = expires_secs(&vm).max(ctx.now_secs).saturating_add(seconds);
     let latest = ctx.now_secs + u64::from(most_hours) * 3600;
     if expires > latest {
         let detail = format!(

@@ -135,7 +135,7 @@ pub(super) async fn boot<H: Host>(
     if vm.labels.phase >= Phase::Devcontainer {
         return closed("the VM's own setup is done");
     }
-    if ctx.now_secs > vm.created_secs + BOOT_OPEN_SECS {
+    if ctx.now_secs > vm.created_secs.saturating_add(BOOT_OPEN_SECS) {
         return closed("the VM was created more than ten minutes ago");
     }
     if !(ctx.head.header)("cf-connecting-ip").is_some_and(|it| is_own_address(&vm, &it)) {
