@@ -6,6 +6,7 @@ The signals are signals.py's, the end is end.py's. Ages count on the clock that 
 makes nobody idle. The wall clock that matters for the expiry is the Worker's, from its last answer."""
 import email.utils
 import fcntl
+import importlib
 import io
 import json
 import os
@@ -16,9 +17,7 @@ import types
 
 import common
 import end
-import scrub
 import signals
-import spot
 import worker
 
 WARN_SECS = 300
@@ -34,6 +33,17 @@ SCRUBBED_SECS = 1800
 # Nobody said what is wanted.
 UNHEARD = object()
 STATE_FILE = f"{common.RUN}/idle.json"
+
+
+def part(name):
+    """A module that comes with the workspace; None while it is not there."""
+    if end.HERE not in sys.path:
+        sys.path.append(end.HERE)
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
 
 
 def boot_id():
@@ -129,17 +139,18 @@ def heartbeat(state, boot, now):
 
 def obey(want, state):
     """What the Worker asks for. Answers whether the VM goes on."""
-    now, since = signals.boot_seconds(), state.get("scrubbed")
+    now, since, scrub = signals.boot_seconds(), state.get("scrubbed"), part("scrub")
     if want is UNHEARD and (since is None or now < since + SCRUBBED_SECS):
         return True
     if want != "stop":
         state.pop("saved", None)
     if want == "snapshot" and (since is None or now < since + SCRUBBED_SECS):
-        if since is None and scrub.away():
+        if since is None and scrub and scrub.away():
             state["scrubbed"], state["beat_at"] = now, 0
         return True
     state.pop("scrubbed", None)
-    scrub.back()
+    if scrub:
+        scrub.back()
     if isinstance(want, str) and want.startswith("keep-") and want[5:].isdigit():
         common.try_write(f"{common.STATE}/keep-until", want[5:])
     elif want == "stop":
@@ -190,7 +201,8 @@ def look_at_certificate():
 
 def look_for_notice(state):
     """A machine that is about to be taken back saves its work while it can, once."""
-    if state.get("notice") or not (told := spot.notice()):
+    spot = part("spot")
+    if state.get("notice") or not spot or not (told := spot.notice()):
         return
     state["notice"] = told
     warn(2, "the provider takes this machine back")

@@ -442,6 +442,15 @@ class Ticks(Machine):
         self.tick(state)
         self.assertEqual(self.common.secret("git_token"), "secret-git")
 
+    def test_without_the_workspaces_part_the_secrets_stay_and_the_disk_is_never_ready(self):
+        self.put("etc/mayfly/secrets/git_token", "secret-git")
+        self.answer = {"next_seconds": 20, "want": "snapshot"}
+        with mock.patch.object(self.idle, "part", lambda name: None):
+            self.tick(self.state(60))
+        self.assertEqual(self.common.secret("git_token"), "secret-git")
+        self.assertEqual([beat["done"] for beat in self.beats()], [None] * len(self.beats()))
+        self.assertIsNone(self.idle.part("no-such-part"))
+
     def test_a_machine_that_is_taken_back_saves_its_work_once(self):
         state, machine = self.state(60), {**self.common.vm(), "provider": "ec2"}
         with mock.patch.object(self.spot, "notice", lambda: "terminate"), \
