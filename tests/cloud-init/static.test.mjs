@@ -17,7 +17,7 @@ const SOURCES = join(REPO, 'cloud-init');
 const ARCHIVE_BUDGET_BYTES = 24 * 1024;
 // Travels in the answer of the boot exchange.
 const WORKSPACE_BUDGET_BYTES = 64 * 1024;
-const KNOWN_KEYS = ['chpasswd', 'disable_root', 'hostname', 'manage_etc_hosts', 'runcmd', 'ssh_authorized_keys', 'ssh_pwauth', 'users', 'write_files'];
+const KNOWN_KEYS = ['chpasswd', 'disable_root', 'fqdn', 'hostname', 'manage_etc_hosts', 'runcmd', 'ssh_authorized_keys', 'ssh_pwauth', 'users', 'write_files'];
 
 const run = (command, args, options = {}) => spawnSync(command, args, { encoding: 'utf8', maxBuffer: 1 << 26, ...options });
 
@@ -34,7 +34,7 @@ function render({ name, keys, vmJson, archive }) {
   return readFileSync(join(SOURCES, 'user-data.yaml'), 'utf8')
     .replace(/\{#-?[\s\S]*?-?#\}\n?/g, '')
     .replace(/\{%- if !authorized_keys\.is_empty\(\) %\}\n([\s\S]*?)\{%- endif %\}\n/, keys.length ? '$1' : '')
-    .replace('{{ name|json }}', () => JSON.stringify(name))
+    .replaceAll('{{ name|json }}', () => JSON.stringify(name))
     .replace('{{ authorized_keys|json }}', () => JSON.stringify(keys))
     .replace('{{ vm_json|json }}', () => JSON.stringify(vmJson))
     .replace('{{ archive|json }}', () => JSON.stringify(archive));
