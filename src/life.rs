@@ -243,7 +243,9 @@ pub fn judge(vm: &Vm<'_>, default_idle_minutes: u32, now_secs: u64) -> Verdict {
         return Verdict::Lives;
     }
     match vm.labels.missed_secs {
-        Some(missed) if missed > heard && now_secs >= missed.saturating_add(rules.second_look_secs) => Verdict::Silent,
+        Some(missed) if missed > heard && now_secs >= missed.saturating_add(rules.second_look_secs) => {
+            Verdict::Silent
+        }
         Some(missed) if missed > heard => Verdict::Lives,
         _ => Verdict::Missed,
     }

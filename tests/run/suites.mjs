@@ -52,6 +52,14 @@ export function contractSuites(providers) {
   return suites;
 }
 
+/** Random histories, natively by the hundred and in workerd by the handful. */
+export function modelSuites() {
+  return [
+    { name: 'model', run: () => rustTests(['--locked', '--test', 'model']) },
+    { name: 'model in workerd', needs: [worker, fakeCloud], run: () => nodeTests(['tests/e2e/model.test.mjs']) },
+  ];
+}
+
 function filesOf(dir) {
   if (!existsSync(join(root, dir))) return [];
   return readdirSync(join(root, dir)).filter((it) => it.endsWith('.test.mjs')).sort().map((it) => `${dir}/${it}`);
