@@ -112,6 +112,16 @@ SCRIPT
   [ ! -e "$BATS_TEST_TMPDIR/pushed" ]
 }
 
+@test "a look writes nothing, not even what it learnt about files that are as they were" {
+  workspace_with_remote
+  local ws=$MAYFLY_ROOT/workspaces/repo before
+  touch -d '2001-02-03' "$ws/file"
+  before=$(sha256sum "$ws/.git/index")
+  run bash "$BATS_TEST_TMPDIR/run-rescue"
+  [ "$status" -eq 0 ]
+  [ "$(sha256sum "$ws/.git/index")" = "$before" ]
+}
+
 @test "uncommitted work without a credential is told, not lost" {
   workspace_with_remote
   echo two >"$MAYFLY_ROOT/workspaces/repo/new"
