@@ -12,9 +12,9 @@ export const withCodeServer = true;
 const UIS = [
   { name: 'ttyd', shows: '.xterm' },
   { name: 'code-server', shows: '.monaco-workbench' },
-  { name: 'openhands', shows: 'body' },
   { name: 'claude-code-web', shows: '.xterm, #terminal, .terminal-container', github: /claude-code-web/ },
   { name: 'cui', shows: 'textarea', github: /cui/ },
+  { name: 'openhands', shows: 'body' },
 ];
 
 export default async function uis(lab) {
