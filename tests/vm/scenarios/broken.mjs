@@ -15,7 +15,11 @@ const FAULTS = {
       mount --bind "/run/full$dir" "$dir"
       head -c 1G /dev/zero >"$dir/filler" 2>/dev/null || :
     done`, '! echo x >/var/log/mayfly/x && ! echo x >/tmp/x'],
-  'a root that cannot be written': ['mount -o remount,bind,ro /', '! touch /var/lib/mayfly/x && ! touch /x'],
+  // As it looks to whoever opens a file from now on; what is open for writing already would keep the root itself writable.
+  'a root that cannot be written': [
+    'for dir in /etc /home /opt /root /tmp /usr /var /workspaces; do mount --rbind "$dir" "$dir" && mount -o remount,bind,ro "$dir"; done',
+    '! touch /var/lib/mayfly/x && ! touch /etc/x && ! touch /home/dev/x',
+  ],
   'a full /run': [
     `mount -o remount,size=$(( $(du -sk /run | cut -f1) + 512 ))k /run; head -c 1G /dev/zero >/run/filler || :`, '! echo x >/run/mayfly/x',
   ],
