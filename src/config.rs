@@ -17,6 +17,7 @@ use crate::labels;
 use crate::model::{ProviderName, Size};
 use crate::secret::{Secret, TokenDigest};
 use crate::ssh_key::SshPublicKey;
+use crate::webhook::WebhookConfig;
 use crate::workspace::{Profile, WebUi};
 
 /// Base of Hetzner Cloud's API.
@@ -144,6 +145,8 @@ pub struct Config {
     pub ceilings: Ceilings,
     /// `SNAPSHOT_DAYS`: how long snapshots are kept, days; `None` for ever.
     pub snapshot_days: Option<u32>,
+    /// `WEBHOOK_URL` and `WEBHOOK_SECRET`: who is told of events.
+    pub webhook: Option<WebhookConfig>,
     /// `SUBREQUESTS`: calls that one run of the cron may make.
     pub subrequests: u32,
     /// `DOMAIN`: VMs are `<name>.<DOMAIN>` where the user's DNS says so.
@@ -173,6 +176,7 @@ impl Config {
             defaults: it.defaults(),
             ceilings: it.ceilings(),
             snapshot_days: Some(it.number("SNAPSHOT_DAYS", 30, 0..=3650)).filter(|it| *it > 0),
+            webhook: it.webhook(simulation),
             subrequests: it.number("SUBREQUESTS", 50, SUBREQUESTS),
             domain: it.domain(),
             vm_origin: it.url("VM_ORIGIN"),

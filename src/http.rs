@@ -4,6 +4,8 @@
 use std::cell::Cell;
 use std::fmt;
 
+use crate::webhook::Event;
+
 /// An HTTP method. The closed set that providers and our own API use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are the methods")]
@@ -125,6 +127,8 @@ pub trait Random {
 pub trait Log {
     /// Writes one line.
     fn log(&self, line: &str);
+    /// Takes what a webhook is told of. Who has none lets it go.
+    fn tell(&self, _event: Event) {}
 }
 
 /// All that the core needs of the platform.
@@ -189,6 +193,10 @@ impl<H: Random> Random for Counted<'_, H> {
 impl<H: Log> Log for Counted<'_, H> {
     fn log(&self, line: &str) {
         self.host.log(line);
+    }
+
+    fn tell(&self, event: Event) {
+        self.host.tell(event);
     }
 }
 

@@ -26,6 +26,7 @@ pub mod providers;
 
 pub mod api;
 pub mod reaper;
+pub mod webhook;
 
 use config::{Config, ConfigProblem};
 use model::ProviderName;

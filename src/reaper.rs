@@ -14,6 +14,7 @@ use crate::labels::{self, Selector};
 use crate::life::{self, Verdict};
 use crate::model::{Vm, VmState};
 use crate::providers::{Error, ErrorKind, Leftover, Power, Provider};
+use crate::webhook::Event;
 use crate::{App, Ready};
 
 pub use report::{Item, Report};
@@ -297,4 +298,7 @@ pub(crate) fn is_old_enough(leftover: &Leftover, now_secs: u64) -> bool {
 pub(crate) fn log_event(log: &impl Log, event: &str, vm: &Vm<'_>, detail: &str) {
     let line = EventLine { event, vm: &vm.name, id: vm.id.to_string(), owner: &vm.labels.owner, detail };
     log.log(&serde_json::to_string(&line).unwrap_or_default());
+    if let Some(event) = Event::of(event, vm, detail) {
+        log.tell(event);
+    }
 }

@@ -118,7 +118,7 @@ def heartbeat(state, boot, now):
     """Tells the Worker and takes its answer: expiry, idle limit, wishes, when to come next."""
     body = {"active": int(now - (boot - max(state["seen"].values()))), "verdict": verdict(state, boot),
             "load": round(os.getloadavg()[0], 2), "attention": attention(), "boot_id": boot_id(),
-            "tls": worker.certificate(), "done": "snapshot" if state.get("scrubbed") else None}
+            "tls": worker.certificate(), "done": "snapshot" if state.get("scrubbed") else None, "ending": state.get("ending")}
     sent = signals.boot_seconds()
     status, answer, headers = common.worker("POST", "/vm/heartbeat", body)
     state["attention"], state["tls"] = body["attention"], body["tls"]
@@ -126,6 +126,7 @@ def heartbeat(state, boot, now):
         print(f"heartbeat: {status} {answer.get('code', '')} {answer.get('detail', '')}")
         state["beat_at"] = boot + 60
         return UNHEARD
+    state.pop("ending", None)
     date = email.utils.parsedate_to_datetime(headers["Date"]).timestamp() if headers.get("Date") else None
     if date:
         state["anchor"] = {"true": date, "boot": sent}
@@ -237,10 +238,10 @@ def tick(state, machine):
             state["seen"]["keep"] = boot
         outcome, left = outlook()
     if outcome == "live":
-        for name in ("warned", "unsaved", "rescue_at"):
+        for name in ("warned", "ending", "unsaved", "rescue_at"):
             state.pop(name, None)
     elif outcome == "warn" and not state.get("warned"):
-        state["warned"] = True
+        state["warned"], state["ending"] = True, left
         warn(max(left // 60, 1), "nobody works here" if not state.get("unsaved") else "it expires")
     show(state, boot, outcome, left)
     remember(state)

@@ -98,6 +98,8 @@ struct HeartbeatRequest {
     tls: Option<TlsRequest>,
     /// What of the wishes is done.
     done: Option<String>,
+    /// The VM has warned whoever is on it: it ends after so many seconds. Said once.
+    ending: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -220,6 +222,7 @@ pub(super) async fn progress<H: Host>(
         (labels::SEEN, Some(ctx.now_secs.to_string())),
         (labels::TIMING, given(timing.pack())),
     ];
+    let why = reason.as_ref().map(Reason::pack);
     // A late report of a boot that has ended changes nothing about how it ended.
     if is_new_boot || phase == reported {
         if let Some(reason) = reason {
@@ -238,7 +241,11 @@ pub(super) async fn progress<H: Host>(
         return Err(gone());
     }
     if phase != vm.labels.phase {
-        reaper::log_event(ctx.host, "phase", &vm, phase.as_str());
+        let (event, detail) = match &why {
+            Some(why) if phase == Phase::Failed => ("failed", why.as_str()),
+            _ => ("phase", phase.as_str()),
+        };
+        reaper::log_event(ctx.host, event, &vm, detail);
     }
     let want = Want::of(&vm);
     if reported == Phase::Stopping && matches!(want, Some(Want::Stop { .. })) {
@@ -277,6 +284,7 @@ pub(super) async fn heartbeat<H: Host>(
     let is_due =
         |label: Option<u64>, now: u64| label.is_none_or(|it| now >= it.saturating_add(WRITE_INTERVAL_SECS));
     let attention_changed = attention.as_deref().unwrap_or_default() != vm.labels.attention;
+    let is_waiting = attention.as_deref() == Some("waiting");
     let tls = tls.filter(|it| *it != vm.labels.tls);
     let is_news = attention_changed || tls.is_some();
     if is_due(vm.labels.seen_secs, ctx.now_secs) || is_due(Some(before), active) || is_news {
@@ -293,6 +301,12 @@ pub(super) async fn heartbeat<H: Host>(
         if !provider.relabel(ctx.host, &vm.id.native, &changes).await? {
             return Err(gone());
         }
+    }
+    if is_waiting && attention_changed {
+        reaper::log_event(ctx.host, "attention", &vm, "the agent waits for an answer");
+    }
+    if let Some(secs) = request.ending {
+        reaper::log_event(ctx.host, "idle_warning", &vm, &format!("ends in {} minutes", secs.div_ceil(60)));
     }
     let mut want = Want::of(&vm).filter(|it| !it.is_past(ctx.now_secs));
     if let (Some(Want::Snapshot { deadline }), Some("snapshot")) = (want, request.done.as_deref()) {

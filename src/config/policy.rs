@@ -1,7 +1,12 @@
 //! The part of the configuration that is policy: ceilings, and limits of what may be configured.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::Reader;
 use crate::model::parse_micros;
+use crate::secret::Secret;
+use crate::webhook::WebhookConfig;
 
 /// How long a VM may stay stopped, hours: limits of `MAX_STOPPED_HOURS`.
 pub const MAX_STOPPED_HOURS: std::ops::RangeInclusive<u32> = 1..=720;
@@ -9,6 +14,8 @@ pub const MAX_STOPPED_HOURS: std::ops::RangeInclusive<u32> = 1..=720;
 /// (Cloudflare Workers, "Limits", subrequests).
 pub const SUBREQUESTS: std::ops::RangeInclusive<u32> = 20..=1000;
 
+/// Bytes of a webhook's key (Standard Webhooks, "Signature scheme").
+const WEBHOOK_KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 /// The highest ceiling for a cost, whole units of its currency.
 const COST_MAX: u64 = 1_000_000;
 /// The highest ceiling for a number of VMs.
@@ -43,6 +50,36 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             micros_per_hour: self.cost("MAX_HOURLY_COST"),
             micros_per_month: self.cost("MAX_MONTHLY_COST"),
         }
+    }
+
+    pub(super) fn webhook(&mut self, simulation: bool) -> Option<WebhookConfig> {
+        let url = self.get("WEBHOOK_URL");
+        let secret = self.get("WEBHOOK_SECRET");
+        let key =
+            secret.as_deref().and_then(|it| STANDARD.decode(it.strip_prefix("whsec_").unwrap_or(it)).ok());
+        let key = key.filter(|it| WEBHOOK_KEY_BYTES.contains(&it.len()));
+        match (&url, &secret) {
+            (None, None) => return None,
+            (None, Some(_)) => self.problem("WEBHOOK_URL", "is missing, though there is a WEBHOOK_SECRET"),
+            (Some(_), None) => self.problem(
+                "WEBHOOK_SECRET",
+                "is missing: deliveries are signed with it; `echo whsec_$(openssl rand -base64 32)` makes one",
+            ),
+            (Some(_), Some(_)) if key.is_none() => {
+                self.problem("WEBHOOK_SECRET", "must be whsec_ and the base64 of 24 to 64 random bytes");
+            }
+            _ => {}
+        }
+        let url = url?;
+        let rest =
+            url.strip_prefix("https://").or_else(|| url.strip_prefix("http://").filter(|_| simulation));
+        let is_url = rest.is_some_and(|it| {
+            !it.starts_with('/') && !it.is_empty() && it.bytes().all(|it| it.is_ascii_graphic() && it != b'#')
+        });
+        if !is_url {
+            self.problem("WEBHOOK_URL", "must be an https URL");
+        }
+        Some(WebhookConfig { url: Secret::new(url), key: key? })
     }
 
     fn count(&mut self, key: &'static str) -> Option<u32> {

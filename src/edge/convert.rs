@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 
+use js_sys::futures::future_to_promise;
 use js_sys::{JSON, Reflect, Uint8Array};
 use mayfly::App;
 use mayfly::http::{Body, BodyError, Head, Reply};
@@ -20,13 +21,31 @@ pub(crate) fn binding(env: &Env, key: &str) -> Option<String> {
 }
 
 /// Lets the core answer one request.
-pub(crate) async fn answer(app: &App, request: Request) -> Result<JsValue, JsValue> {
+pub(crate) async fn answer(app: &'static App, request: Request, life: Life) -> Result<JsValue, JsValue> {
     let (method, url, headers) = (request.method(), request.url(), request.headers());
     let (origin, path, query) = split(&url);
     let header = |name: &str| lookup(&headers, name);
     let head = Head { method: &method, origin, path, query, header: &header };
-    let reply = mayfly::api::handle(app, &Platform, head, &mut Incoming(&request)).await;
+    let platform = Platform::default();
+    let reply = mayfly::api::handle(app, &platform, head, &mut Incoming(&request)).await;
+    let events = platform.take_events();
+    if !events.is_empty() {
+        // The caller does not wait for whoever is told.
+        life.wait_until(&future_to_promise(async move {
+            mayfly::webhook::deliver(app, &platform, events).await;
+            Ok(JsValue::UNDEFINED)
+        }));
+    }
     response(&reply)
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// The `ctx` of a request.
+    pub type Life;
+    /// Keeps the Worker alive for a promise after the answer.
+    #[wasm_bindgen(method, js_name = waitUntil)]
+    fn wait_until(this: &Life, promise: &js_sys::Promise);
 }
 
 /// Origin, path and query of an absolute URL as the runtime normalises it.

@@ -2,14 +2,27 @@
 //! reads no status: what an answer means is the core's to say.
 
 use js_sys::{Promise, Reflect, Uint8Array};
+use std::cell::RefCell;
+
 use mayfly::http::{Clock, Http, Log, NoAnswer, READ_HEADERS, Random, Request, Response};
+use mayfly::webhook::Event;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{AbortSignal, RequestInit, WorkerGlobalScope, console};
 
 use crate::convert::{lookup, object};
 
-/// The platform; it has no state of its own.
-pub(crate) struct Platform;
+/// The platform, for one request or one run of the cron: the events of which a webhook is to be told.
+#[derive(Default)]
+pub(crate) struct Platform {
+    events: RefCell<Vec<Event>>,
+}
+
+impl Platform {
+    /// What happened, once.
+    pub(crate) fn take_events(&self) -> Vec<Event> {
+        self.events.take()
+    }
+}
 
 impl Http for Platform {
     async fn send(&self, request: Request) -> Result<Response, NoAnswer> {
@@ -74,5 +87,9 @@ impl Random for Platform {
 impl Log for Platform {
     fn log(&self, line: &str) {
         console::log_1(&line.into());
+    }
+
+    fn tell(&self, event: Event) {
+        self.events.borrow_mut().push(event);
     }
 }

@@ -28,8 +28,8 @@ fn app(env: &Env) -> &'static App {
 
 /// A request. The result is a `Response`, or a promise of one.
 #[wasm_bindgen]
-pub fn fetch(request: Request, env: &Env) -> Result<JsValue, JsValue> {
-    now_or_promise(Box::pin(convert::answer(app(env), request)))
+pub fn fetch(request: Request, env: &Env, life: convert::Life) -> Result<JsValue, JsValue> {
+    now_or_promise(Box::pin(convert::answer(app(env), request, life)))
 }
 
 /// The cron trigger.
@@ -37,7 +37,10 @@ pub fn fetch(request: Request, env: &Env) -> Result<JsValue, JsValue> {
 pub fn scheduled(env: &Env) -> Result<JsValue, JsValue> {
     let app = app(env);
     now_or_promise(Box::pin(async move {
-        mayfly::reaper::run(app, &Platform).await;
+        let platform = Platform::default();
+        mayfly::reaper::run(app, &platform).await;
+        let events = platform.take_events();
+        mayfly::webhook::deliver(app, &platform, events).await;
         Ok(JsValue::UNDEFINED)
     }))
 }

@@ -52,9 +52,9 @@ function failed(error) {
 }
 
 export default {
-  fetch(request, env) {
+  fetch(request, env, ctx) {
     try {
-      const answer = enter(() => wasm.fetch(request, env));
+      const answer = enter(() => wasm.fetch(request, env, ctx));
       return answer instanceof Promise ? answer.catch(failed) : answer;
     } catch (error) {
       return failed(error);

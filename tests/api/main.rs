@@ -22,3 +22,4 @@ mod reports;
 mod script;
 mod snapshots;
 mod vms;
+mod webhook;

@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 
 use mayfly::http::{Clock, Http, Log, NoAnswer, PROVIDER_TIMEOUT_MS, Random, Request, Response};
+use mayfly::webhook::Event;
 use sha2::{Digest as _, Sha256};
 
 use super::script::Script;
@@ -19,6 +20,7 @@ pub(crate) struct TestHost {
     now_ms: Cell<u64>,
     drawn: Cell<u64>,
     lines: RefCell<Vec<String>>,
+    told: RefCell<Vec<Event>>,
     sleeps_ms: RefCell<Vec<u32>>,
     in_flight: Cell<usize>,
     most_in_flight: Cell<usize>,
@@ -33,6 +35,7 @@ impl TestHost {
             now_ms: Cell::new(NOW_SECS * 1000 + 123),
             drawn: Cell::new(0),
             lines: RefCell::default(),
+            told: RefCell::default(),
             sleeps_ms: RefCell::default(),
             in_flight: Cell::new(0),
             most_in_flight: Cell::new(0),
@@ -71,6 +74,11 @@ impl TestHost {
     /// What the script still holds need not come any more.
     pub(crate) fn forgive(&self) {
         self.script.forgive();
+    }
+
+    /// What a webhook would be told of, in order.
+    pub(crate) fn told(&self) -> Vec<&'static str> {
+        self.told.borrow().iter().map(Event::kind).collect()
     }
 
     /// The requests that were sent, in order.
@@ -207,6 +215,10 @@ impl Log for TestHost {
             assert!(!line.contains(secret), "a log line holds a secret: {line}");
         }
         self.lines.borrow_mut().push(line.to_owned());
+    }
+
+    fn tell(&self, event: Event) {
+        self.told.borrow_mut().push(event);
     }
 }
 
