@@ -8,6 +8,7 @@ use std::borrow::Cow;
 pub mod http;
 
 pub mod config;
+pub mod cost;
 pub mod encoding;
 pub mod json;
 pub mod keys;

@@ -281,10 +281,25 @@ impl Currency {
     }
 }
 
-impl Price {
-    /// What a time costs where every started hour is billed whole, as Hetzner does. The first hour is always due.
-    pub fn whole_hours(self, secs: u64) -> u64 {
-        secs.div_ceil(3600).max(1).saturating_mul(self.micros_per_hour)
+/// What keeping a gigabyte for a month costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoragePrice {
+    /// Millionths per gigabyte and month.
+    pub micros_per_gb_month: u64,
+    /// Of what.
+    pub currency: Currency,
+}
+
+impl StoragePrice {
+    /// What so many gigabytes cost for a month, millionths.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "sizes are a few hundred gigabytes, prices some cents; the cast saturates"
+    )]
+    pub fn monthly(self, gigabytes: f64) -> u64 {
+        (self.micros_per_gb_month as f64 * gigabytes.max(0.0)).round() as u64
     }
 }
 
@@ -413,6 +428,14 @@ mod tests {
     }
 
     #[test]
+    fn keeping_costs_by_the_gigabyte() {
+        // 2.3 GB at 0.0143 a month are 0.03289.
+        let price = StoragePrice { micros_per_gb_month: 14_300, currency: Currency::EUR };
+        assert_eq!(price.monthly(2.3), 32_890);
+        assert_eq!([price.monthly(0.0), price.monthly(-1.0), price.monthly(f64::NAN)], [0, 0, 0]);
+    }
+
+    #[test]
     fn prices_are_exact() {
         assert_eq!(parse_micros("0.0104720000000000"), Some(10_472));
         assert_eq!(parse_micros("6.5331"), Some(6_533_100));
@@ -421,13 +444,5 @@ mod tests {
         for bad in ["", ".", "1,2", "-1", "+1", "1e3", "1.-2", "9999999999"] {
             assert_eq!(parse_micros(bad), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn started_hours_are_billed_whole() {
-        let price = Price { micros_per_hour: 10_000, currency: Currency::EUR };
-        assert_eq!(price.whole_hours(0), 10_000);
-        assert_eq!(price.whole_hours(3600), 10_000);
-        assert_eq!(price.whole_hours(3601), 20_000);
     }
 }

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::auth::Authorized;
 use super::vms::find;
-use super::wire::{FRESH_SECS, VmBody, json};
+use super::wire::{FRESH_SECS, VmBody, json, money};
 use super::{Ctx, Problem, read_body};
 use crate::config::{MAX_HOURS, MAX_STOPPED_HOURS};
+use crate::cost::is_stopped_billed;
 use crate::encoding::rfc3339;
 use crate::http::{Body, Host, Reply};
 use crate::labels::{self, LabelChange};
@@ -57,12 +58,34 @@ pub(super) async fn stop<H: Host>(
         [(labels::WANT, Some(Want::Stop { deadline }.pack())), (labels::EXPIRES, Some(expires.to_string()))];
     let vm = write(ctx, provider, vm, &changes).await?;
     reaper::log_event(ctx.host, "stop_asked", &vm, if hears { "by a person" } else { "cannot be asked" });
-    let until = format!("It may stay stopped until {}; then it is deleted.", rfc3339(expires));
+    let until = format!(
+        "It may stay stopped until {}; then it is deleted. {}",
+        rfc3339(expires),
+        cost_of_standing(&vm)
+    );
     if hears {
         return Ok(acted(ctx, 202, &vm, &format!("The VM saves its work first. {until}")));
     }
     switch_off(ctx, provider, &vm).await?;
     Ok(acted(ctx, 202, &vm, &format!("The VM could not be asked to save its work first. {until}")))
+}
+
+/// What a VM costs while it is stopped, in a sentence.
+fn cost_of_standing(vm: &Vm<'_>) -> String {
+    let title = vm.id.provider.title();
+    match vm.labels.price.filter(|_| is_stopped_billed(vm.id.provider)) {
+        Some(price) => {
+            let amount = money(price.micros_per_hour);
+            format!(
+                "{title} bills a stopped VM like one that runs: {} {amount} per hour.",
+                price.currency.as_str()
+            )
+        }
+        None if is_stopped_billed(vm.id.provider) => {
+            format!("{title} bills a stopped VM like one that runs.")
+        }
+        None => format!("While it is stopped, {title} bills its disk and address, and not the machine."),
+    }
 }
 
 /// Asks the provider to shut a VM down that has said that its work is saved, or that cannot say so.

@@ -6,6 +6,7 @@ use serde::ser::{Error as _, Serializer};
 use serde_json::value::RawValue;
 
 use crate::Ready;
+use crate::cost::Billing;
 use crate::encoding::from_base32;
 use crate::http::Reply;
 use crate::json::{Writer, member};
@@ -61,7 +62,7 @@ impl Cost {
     /// `None` where the price was not written down.
     pub(super) fn of(vm: &Vm<'_>, now_secs: u64) -> Option<Self> {
         let price = vm.labels.price?;
-        let until = |secs: u64| price.whole_hours(secs.saturating_sub(vm.created_secs));
+        let until = |secs: u64| Billing::of(vm.id.provider).amount(price, vm.created_secs, secs);
         let so_far = until(now_secs);
         Some(Self {
             per_hour: price.micros_per_hour,
