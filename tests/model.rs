@@ -29,7 +29,7 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 /// What must have happened in a good number of histories, or they prove nothing.
-const HAPPENINGS: [&str; 16] = [
+const HAPPENINGS: [&str; 17] = [
     "POST /vms 201",
     "POST /vms 200",
     "POST /vms died",
@@ -44,6 +44,7 @@ const HAPPENINGS: [&str; 16] = [
     "POST /vms/{id}/snapshots 202",
     "DELETE /snapshots/{id} 200",
     "DELETE /vm 200",
+    "POST /snapshots/golden 202",
     "reaped",
     "cron died",
 ];

@@ -146,6 +146,7 @@ impl History {
                 .account
                 .pass([600, 3600, 5 * 3600][usize::try_from(self.chance.below(3)).expect("small")]),
             14 if self.chance.below(4) == 0 => self.delete_all(who),
+            14 => _ = self.call(who, "POST", "/snapshots/golden", Some(&json!({})), None),
             _ => self.heartbeats(),
         }
         self.account.dies_at.set(None);
@@ -197,8 +198,11 @@ impl History {
 
     fn create(&mut self, who: Actor) {
         let key = (self.chance.below(2) == 0).then(|| self.chance.below(3));
-        let body =
+        let mut body =
             json!({"repo_url": "https://github.com/octo/Hello-World", "max_hours": 2 + who.owner.len()});
+        if key.is_none() && self.chance.below(4) == 0 {
+            body["from"] = "golden".into();
+        }
         let Some((status, answer)) = self.call(who, "POST", "/vms", Some(&body), key) else { return };
         if status != 200 && status != 201 {
             return;
@@ -362,7 +366,9 @@ impl History {
         let reaped = self.account.deleted.borrow().len();
         *self.tally.entry("reaped".to_owned()).or_insert(0) += reaped as u64;
         let name = ["one", "two"][deployment];
-        self.check_deletions(None, |it| crate::account::deployment(&it.server) == Some(name) && is_due(it));
+        self.check_deletions(None, |it| {
+            crate::account::deployment(&it.server) == Some(name) && (is_due(it) || is_given_up(it))
+        });
     }
 
     /// Every server that was deleted since the last look was deleted rightly: of its owner's own, or as `is_right` says.
@@ -373,7 +379,7 @@ impl History {
                     && it.server["labels"]["mayfly-owner"] == who.owner
             });
             assert!(
-                of_own || is_right(&it),
+                of_own || is_right(&it) || who.is_none() && self.is_stored(&it),
                 "{} was deleted by whom it is not\n{}\n{}",
                 it.id,
                 it.server,
@@ -407,6 +413,18 @@ impl History {
             }
             self.account.pass(reaper::PERIOD_SECS);
         }
+    }
+
+    /// Whether it was made for its disk, and that is stored.
+    fn is_stored(&self, it: &Deleted) -> bool {
+        let labels = &it.server["labels"];
+        let is_its = |image: &Value| {
+            image["labels"]["mayfly-vm"] == labels["mayfly-vm"]
+                && image["labels"]["mayfly-golden"] == "yes"
+                && image["labels"]["mayfly-clean"] == "yes"
+                && image["status"] == "available"
+        };
+        labels["mayfly-golden"] == "yes" && self.account.ours("images").iter().any(is_its)
     }
 
     fn check_wishes(&self) {
@@ -457,6 +475,14 @@ impl History {
     fn told(&self) -> String {
         self.story.join("\n")
     }
+}
+
+/// Whether it was made for its disk, and did not prepare it in time.
+fn is_given_up(it: &Deleted) -> bool {
+    let labels = &it.server["labels"];
+    let want = labels["mayfly-want"].as_str().unwrap_or_default();
+    let deadline = want.strip_prefix("snapshot-").and_then(|it| it.parse::<u64>().ok());
+    labels["mayfly-golden"] == "yes" && deadline.is_some_and(|it_is| it_is <= it.now_secs)
 }
 
 /// Whether the labels of a server let the reaper take it: an account of the rules that shares nothing with theirs.
