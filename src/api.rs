@@ -5,6 +5,7 @@ mod auth;
 mod ceilings;
 mod cleanup;
 mod create;
+mod golden;
 mod health;
 mod lifecycle;
 mod options;
@@ -19,9 +20,10 @@ mod wire;
 use std::fmt::Write as _;
 use std::pin::Pin;
 
+pub(crate) use golden::is_golden;
 pub use problem::Problem;
 pub use route::{Access, ROUTES, Route, Row};
-pub(crate) use snapshots::go_on;
+pub(crate) use snapshots::{go_on, of_request};
 
 use crate::http::{Body, BodyError, Counted, Head, Host, Log, Reply};
 use crate::{App, Ready};
@@ -129,6 +131,7 @@ async fn answer<H: Host>(ctx: &Ctx<'_, H>, body: &mut impl Body) -> Result<Reply
                 Route::ExtendVm => Box::pin(lifecycle::extend(ctx, &who, id, body)),
                 Route::SnapshotVm => Box::pin(snapshots::take(ctx, &who, id, body)),
                 Route::ListSnapshots => Box::pin(snapshots::list(ctx, &who)),
+                Route::GoldenSnapshot => Box::pin(golden::bake(ctx, &who, body)),
                 Route::DeleteSnapshot => Box::pin(snapshots::delete(ctx, &who, id)),
                 Route::OpenVm => Box::pin(vms::open(ctx, &who, id)),
                 Route::VmLog => Box::pin(vms::log(ctx, &who, id)),

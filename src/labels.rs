@@ -78,6 +78,12 @@ pub const NOTE: &str = "mayfly-note";
 pub const ASKED: &str = "mayfly-asked";
 /// `yes` or `no`.
 pub const CLEAN: &str = "mayfly-clean";
+/// `yes` on a VM that is made for its disk alone, and on the golden snapshot of that disk.
+pub const GOLDEN: &str = "mayfly-golden";
+/// `yes` where an idle VM may use up the hour that is paid.
+pub const PAID_HOUR: &str = "mayfly-paid";
+/// The value of a label that is there or not.
+pub const YES: &str = "yes";
 /// When the reaper first missed it, Unix seconds.
 pub const MISSED: &str = "mayfly-missed";
 /// Id of the signing key from which the VM's password and link key derive.
@@ -179,6 +185,8 @@ pub struct VmLabels<'a> {
     pub run: Cow<'a, str>,
     pub missed_secs: Option<u64>,
     pub note: Pieces<'a>,
+    pub golden: bool,
+    pub paid_hour: bool,
 }
 
 /// A text packed over several labels, in whatever order the provider lists them.
@@ -240,6 +248,8 @@ impl<'a> VmLabels<'a> {
             "key" => self.key_id = value,
             "run" => self.run = value,
             "missed" => self.missed_secs = value.parse().ok(),
+            "golden" => self.golden = value == YES,
+            "paid" => self.paid_hour = value == YES,
             _ => {
                 if let Some(index) = piece_index(ours, "repo") {
                     self.repo.0.push((index, value));
@@ -292,6 +302,8 @@ impl<'a> VmLabels<'a> {
             run: owned(self.run),
             missed_secs: self.missed_secs,
             note: self.note.into_owned(),
+            golden: self.golden,
+            paid_hour: self.paid_hour,
         }
     }
 

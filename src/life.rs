@@ -48,7 +48,8 @@ impl Action {
             }
             Self::Snapshot => matches!(vm.state, VmState::Running | VmState::Stopped) && !is_asked,
             Self::Extend => !is_leaving && !is_asked,
-            Self::Open => !is_leaving && vm.state != VmState::Stopped,
+            // Nobody works, or types a secret, where the disk is for everybody.
+            Self::Open => !is_leaving && vm.state != VmState::Stopped && !vm.labels.golden,
         }
     }
 
@@ -73,6 +74,11 @@ pub enum Want {
     },
     /// Not to end for idleness before this time.
     Keep {
+        /// Until when.
+        until: u64,
+    },
+    /// To go on while it is idle, until this time: the hour is paid. Never a label: it follows from the clock.
+    Wait {
         /// Until when.
         until: u64,
     },
@@ -105,6 +111,7 @@ impl Want {
             Self::Stop { deadline } => format!("stop-{deadline}"),
             Self::Snapshot { deadline } => format!("snapshot-{deadline}"),
             Self::Keep { until } => format!("keep-{until}"),
+            Self::Wait { until } => format!("wait-{until}"),
         }
     }
 
@@ -119,6 +126,7 @@ impl Want {
             Self::Stop { .. } => "stop",
             Self::Snapshot { .. } => "snapshot",
             Self::Keep { .. } => "keep",
+            Self::Wait { .. } => "wait",
         }
     }
 
@@ -127,7 +135,7 @@ impl Want {
         match self {
             Self::Stop { .. } => "stop".into(),
             Self::Snapshot { .. } => "snapshot".into(),
-            Self::Keep { until } => format!("keep-{until}"),
+            Self::Keep { .. } | Self::Wait { .. } => self.pack(),
         }
     }
 }

@@ -22,7 +22,7 @@ pub use error::{Error, ErrorKind};
 use crate::config::Config;
 use crate::http::{Clock, Host, Http, PROVIDER_TIMEOUT_MS, Random};
 use crate::labels::{LabelChange, LabelSet, Selector};
-use crate::model::{ProviderName, Vm};
+use crate::model::{Currency, ProviderName, StoragePrice, Vm};
 use crate::user_data;
 use send::Within;
 
@@ -144,6 +144,21 @@ impl Provider {
         match self {
             Self::Ec2(_) => user_data::gzip(user_data).len(),
             _ => user_data.len(),
+        }
+    }
+
+    /// What a gigabyte of a snapshot costs for a month, where the provider's API tells it, or the provider has one price
+    /// everywhere (DigitalOcean documentation, "Snapshots Pricing": USD 0.06 per GiB and month).
+    pub async fn snapshot_price<H: Http + Random + Clock>(
+        &self,
+        host: &H,
+    ) -> Result<Option<StoragePrice>, Error> {
+        match self {
+            Self::Hetzner(it) => it.snapshot_price(&Within::new(host, PROVIDER_TIMEOUT_MS)).await,
+            Self::DigitalOcean(_) => {
+                Ok(Some(StoragePrice { micros_per_gb_month: 60_000, currency: Currency::USD }))
+            }
+            Self::Scaleway(_) | Self::Ovh(_) | Self::Ec2(_) => Ok(None),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::http::{Clock as _, Counted, Host, Log};
 use crate::labels::{self, Selector};
 use crate::life::{self, Verdict};
 use crate::model::{Vm, VmState};
-use crate::providers::{Error, ErrorKind, Leftover, Power, Provider};
+use crate::providers::{Error, ErrorKind, Leftover, Power, Provider, Snapshot};
 use crate::webhook::Event;
 use crate::{App, Ready};
 
@@ -168,6 +168,10 @@ impl<H: Host> Sweep<'_, Counted<'_, H>> {
             Verdict::CutNow => return self.switch(provider, vm, Power::Cut).await,
             Verdict::SnapshotNow { deadline } => return self.snapshot(provider, vm, deadline).await,
         };
+        self.delete(provider, vm, why).await;
+    }
+
+    async fn delete(&mut self, provider: &Provider, vm: &Vm<'_>, why: &str) {
         if !self.may_delete() {
             return;
         }
@@ -215,6 +219,9 @@ impl<H: Host> Sweep<'_, Counted<'_, H>> {
 
     /// A VM that was asked to prepare its disk, and has had its time: it is not waited for any longer.
     async fn snapshot(&mut self, provider: &Provider, vm: &Vm<'_>, deadline: u64) {
+        if vm.labels.golden {
+            return self.golden(provider, vm, deadline).await;
+        }
         if self.report.dry_run {
             return;
         }
@@ -225,6 +232,20 @@ impl<H: Host> Sweep<'_, Counted<'_, H>> {
         }
         // If this fails, the next run finds the snapshot and does it again.
         let _ = provider.relabel(self.host, &vm.id.native, &[(labels::WANT, None)]).await;
+    }
+
+    /// A VM that was made for its disk: it goes when that is stored, and if it could not prepare it.
+    async fn golden(&mut self, provider: &Provider, vm: &Vm<'_>, deadline: u64) {
+        let why = match crate::api::of_request(self.ready, self.host, provider, vm, deadline).await {
+            Ok(Some(snapshot)) if !snapshot.is_ready => return,
+            Ok(Some(_)) => "its disk is stored",
+            Ok(None) => "it did not prepare its disk; there is no golden snapshot",
+            Err(error) => {
+                let reason = format!("its snapshot cannot be looked up: {}", error.sentence());
+                return self.report.failed.push(Item::vm(vm, reason));
+            }
+        };
+        self.delete(provider, vm, why).await;
     }
 
     async fn leftovers(&mut self, provider: &Provider, vms_left: bool) {
@@ -259,9 +280,7 @@ impl<H: Host> Sweep<'_, Counted<'_, H>> {
             Ok(snapshots) => snapshots,
             Err(error) => return self.cannot_list(provider, "snapshots", &error),
         };
-        let is_past = |expires: &String| expires.parse().is_ok_and(|it: u64| it <= self.now_secs);
-        let past = snapshots.iter().filter(|it| it.labels.get(labels::EXPIRES).is_some_and(is_past));
-        for snapshot in past.collect::<Vec<_>>() {
+        for (snapshot, why) in due(&snapshots, self.now_secs) {
             if !self.may_delete() {
                 return;
             }
@@ -271,7 +290,7 @@ impl<H: Host> Sweep<'_, Counted<'_, H>> {
                 provider.delete_snapshot(self.host, &snapshot.native).await
             };
             match outcome {
-                Ok(()) => self.report.reaped.push(Item::snapshot(provider, snapshot, "past its date".into())),
+                Ok(()) => self.report.reaped.push(Item::snapshot(provider, snapshot, why.into())),
                 Err(error) => self.report.failed.push(Item::snapshot(provider, snapshot, error.sentence())),
             }
         }
@@ -287,6 +306,30 @@ impl<H: Host> Sweep<'_, Counted<'_, H>> {
             self.report.failed.push(Item::list(provider, what, error.sentence()));
         }
     }
+}
+
+/// The snapshots that go, and why: those past their date, and golden ones in whose place a newer one is ready.
+fn due(snapshots: &[Snapshot], now_secs: u64) -> Vec<(&Snapshot, &'static str)> {
+    let is_past = |expires: &String| expires.parse().is_ok_and(|it: u64| it <= now_secs);
+    let replaces = |new: &Snapshot, old: &Snapshot| {
+        new.is_ready
+            && new.created_secs > old.created_secs
+            && crate::api::is_golden(new)
+            && [labels::PROFILE, labels::OWNER]
+                .into_iter()
+                .all(|key| new.labels.get(key) == old.labels.get(key))
+            && new.locations == old.locations
+    };
+    let why = |it: &Snapshot| {
+        if it.labels.get(labels::EXPIRES).is_some_and(is_past) {
+            Some("past its date")
+        } else if crate::api::is_golden(it) && snapshots.iter().any(|new| replaces(new, it)) {
+            Some("a newer golden snapshot is ready")
+        } else {
+            None
+        }
+    };
+    snapshots.iter().filter_map(|it| Some((it, why(it)?))).collect()
 }
 
 /// An unassigned address has lost its server; a key or firewall may be waiting for its first.

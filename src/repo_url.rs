@@ -61,6 +61,11 @@ impl RepoUrl {
         Ok(Self { text: text.to_owned(), host })
     }
 
+    /// Stands where there is no repository: on a VM that is made for its disk alone.
+    pub fn none() -> Self {
+        Self { text: String::new(), host: String::new() }
+    }
+
     /// The URL as given.
     pub fn as_str(&self) -> &str {
         &self.text

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::config::{Defaults, IDLE_MINUTES, MAX_HOURS};
+use crate::cost::Billing;
 use crate::model::{ProviderName, Size};
 use crate::name;
 use crate::repo_url::RepoUrl;
@@ -18,6 +19,11 @@ const ENV_MAX_VARS: usize = 50;
 const ENV_MAX_BYTES: usize = 4096;
 /// Networks in `allow_from` at the most.
 const ALLOW_FROM_MAX: usize = 20;
+/// A valid repository, where the other fields alone are to be checked.
+const STAND_IN_REPO: &str = "https://example.com/owner/name";
+/// How long the making of a golden snapshot may take, hours; and how long its VM may seem to do nothing, minutes.
+const GOLDEN_HOURS: u32 = 3;
+const GOLDEN_IDLE_MINUTES: u32 = 60;
 
 /// One field of a request and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +57,17 @@ impl GivenSecrets {
     }
 }
 
+/// What a disk begins as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The operating system's image.
+    Image,
+    /// A snapshot, by its id in our API.
+    Snapshot(String),
+    /// The newest golden snapshot of the profile.
+    Golden,
+}
+
 /// A workspace to create, complete and valid.
 #[derive(Clone, Debug)]
 #[expect(
@@ -75,8 +92,10 @@ pub struct Spec {
     pub market: Market,
     pub trust_repo: bool,
     pub devcontainer_image: String,
-    /// Id in our API of the snapshot that its disk begins as.
-    pub snapshot_id: Option<String>,
+    pub start: Start,
+    pub use_paid_hour: bool,
+    /// It is made for its disk alone: no repository, nobody's key and no secret comes onto it.
+    pub golden: bool,
 }
 
 /// Reads a request body.
@@ -129,7 +148,9 @@ pub fn parse(body: &[u8], defaults: &Defaults) -> Result<Spec, Vec<FieldProblem>
         devcontainer_image: it
             .checked("devcontainer_image", check_image_reference)
             .unwrap_or_else(|| defaults.devcontainer_image.clone()),
-        snapshot_id: it.checked("snapshot_id", check_snapshot_id),
+        start: it.start(),
+        use_paid_hour: it.boolean("use_paid_hour"),
+        golden: false,
         // Stands in until the problems have been looked at.
         repo_url: match repo_url {
             Some(repo_url) => repo_url,
@@ -142,8 +163,15 @@ pub fn parse(body: &[u8], defaults: &Defaults) -> Result<Spec, Vec<FieldProblem>
             "cannot be given together with anthropic_api_key; Claude Code uses one of them",
         );
     }
-    let provider_of_snapshot = spec.snapshot_id.as_deref().and_then(|it| it.split_once('-'));
-    if let Some(provider) = provider_of_snapshot.and_then(|(it, _)| ProviderName::parse(it)) {
+    if spec.use_paid_hour && !Billing::of(spec.provider).has_whole_hours() {
+        let detail = format!("is of no use: {} bills by the second", spec.provider.title());
+        it.problem("use_paid_hour", detail);
+    }
+    let provider_of_snapshot = match &spec.start {
+        Start::Snapshot(id) => id.split_once('-').and_then(|(it, _)| ProviderName::parse(it)),
+        Start::Image | Start::Golden => None,
+    };
+    if let Some(provider) = provider_of_snapshot {
         if is_provider_given && provider != spec.provider {
             it.problem("snapshot_id", format!("is of {}, and provider is another", provider.as_str()));
         }
@@ -151,6 +179,45 @@ pub fn parse(body: &[u8], defaults: &Defaults) -> Result<Spec, Vec<FieldProblem>
     }
     let problems = it.finish();
     if problems.is_empty() { Ok(spec) } else { Err(problems) }
+}
+
+/// Reads the body of `POST /snapshots/golden`: where a VM is made for its disk alone, and what is installed on it.
+pub fn parse_golden(body: &[u8], defaults: &Defaults) -> Result<Spec, Vec<FieldProblem>> {
+    const FIELDS: [&str; 6] = ["provider", "profile", "size", "location", "web_ui", "image"];
+    let fields = if body.is_empty() { Ok(Map::new()) } else { serde_json::from_slice(body) };
+    let Ok(mut fields) = fields else {
+        let detail = "the body must be a JSON object such as {\"profile\": \"coding\"}".to_owned();
+        return Err(vec![FieldProblem { field: String::new(), detail }]);
+    };
+    let unknown = |it: &&String| !FIELDS.contains(&it.as_str());
+    let mut problems: Vec<FieldProblem> = fields
+        .keys()
+        .filter(unknown)
+        .map(|it| FieldProblem {
+            field: it.clone(),
+            detail: format!("is not a field of a golden snapshot; there are {}", FIELDS.join(", ")),
+        })
+        .collect();
+    fields.retain(|it, _| FIELDS.contains(&it.as_str()));
+    // A small disk fits everywhere.
+    fields.entry("size").or_insert_with(|| Size::Small.as_str().into());
+    fields.insert("repo_url".into(), STAND_IN_REPO.into());
+    match parse(Value::Object(fields).to_string().as_bytes(), defaults) {
+        Ok(spec) if problems.is_empty() => Ok(Spec {
+            repo_url: RepoUrl::none(),
+            name: None,
+            ssh_public_key: None,
+            idle_minutes: GOLDEN_IDLE_MINUTES,
+            max_hours: GOLDEN_HOURS,
+            golden: true,
+            ..spec
+        }),
+        Ok(_) => Err(problems),
+        Err(others) => {
+            problems.extend(others);
+            Err(problems)
+        }
+    }
 }
 
 /// The fields that have not been read yet, and what was wrong with the others.
@@ -240,12 +307,28 @@ impl Fields {
 
     /// Without a repository there is no [`Spec`] to build, but every other field is still checked.
     fn read_the_rest(&mut self) {
-        let Ok(stand_in) = RepoUrl::parse("https://example.com/owner/name") else { return };
         let mut fields = std::mem::take(&mut self.fields);
-        fields.insert("repo_url".into(), Value::String(stand_in.as_str().to_owned()));
+        fields.insert("repo_url".into(), STAND_IN_REPO.into());
         let body = Value::Object(fields).to_string();
         if let Err(problems) = parse(body.as_bytes(), &Defaults::for_checks()) {
             self.problems.extend(problems);
+        }
+    }
+
+    fn start(&mut self) -> Start {
+        let snapshot = self.checked("snapshot_id", check_snapshot_id);
+        let golden = |it: &str| (it == "golden").then_some(Start::Golden);
+        let from = self.choice("from", Start::Image, golden, &["golden"]);
+        match (snapshot, from) {
+            (None, from) => from,
+            (Some(id), Start::Image) => Start::Snapshot(id),
+            (Some(_), from) => {
+                self.problem(
+                    "from",
+                    "cannot be given together with snapshot_id; both say what the disk begins as",
+                );
+                from
+            }
         }
     }
 
@@ -322,7 +405,7 @@ impl Fields {
 
     /// Fields of later work and unknown fields are refused: silently leaving one out could cost money or work.
     fn finish(&mut self) -> Vec<FieldProblem> {
-        const LATER: [&str; 3] = ["from", "restore", "use_paid_hour"];
+        const LATER: [&str; 1] = ["restore"];
         for (field, value) in std::mem::take(&mut self.fields) {
             if LATER.contains(&field.as_str()) {
                 if !value.is_null() {
@@ -454,7 +537,7 @@ mod tests {
     fn fields_of_later_work_are_refused_unless_null() {
         let ok = r#"{"repo_url":"https://github.com/o/r","snapshot_id":null,"restore":null}"#;
         assert!(read(ok).is_ok());
-        assert_eq!(fields(r#"{"repo_url":"https://github.com/o/r","from":"golden"}"#), ["from"]);
+        assert_eq!(fields(r#"{"repo_url":"https://github.com/o/r","restore":"latest"}"#), ["restore"]);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use world::{Call, TOKEN, World, app, call, capability};
 
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 /// The document is part of the Worker.
-const MAX_BYTES: usize = 100_000;
+const MAX_BYTES: usize = 128_000;
 
 /// The document as the Worker serves it.
 fn document() -> Value {

@@ -154,6 +154,9 @@ def obey(want, state):
         scrub.back()
     if isinstance(want, str) and want.startswith("keep-") and want[5:].isdigit():
         common.try_write(f"{common.STATE}/keep-until", want[5:])
+    elif isinstance(want, str) and want.startswith("wait-") and want[5:].isdigit():
+        # The hour is paid.
+        state["rescue_at"] = now + max(int(want[5:]) - clock(state, time.time(), now), 0)
     elif want == "stop":
         # Not switched off from here: where a shutdown from inside ends the VM for good, that would be the end of its disk.
         if not state.get("saved"):

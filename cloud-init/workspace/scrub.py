@@ -27,6 +27,9 @@ def away():
         print(f"secrets cannot be taken off the disk: {error}")
         back()
         return False
+    if not common.value("repo_url"):
+        # Made for its disk alone: the folder that the container was built in is nobody's workspace.
+        shutil.rmtree(f"{common.ROOT}/workspaces", ignore_errors=True)
     os.sync()
     return True
 

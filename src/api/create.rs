@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::auth::Authorized;
-use super::placement::{choose, snapshot_of};
+use super::placement::{choose, source_of};
 use super::vms::{key_of, mine};
 use super::wire::{AttemptBody, VmBody, json};
 use super::{Ctx, Problem, ceilings, read_body};
@@ -17,7 +17,7 @@ use crate::labels::{self, LabelSet, Selector};
 use crate::life::Run;
 use crate::model::{Phase, Vm, VmState};
 use crate::name;
-use crate::providers::{Attempt, ErrorKind, Offer, Plan, Provider, Source};
+use crate::providers::{Attempt, Created, ErrorKind, Offer, Plan, Provider, Source};
 use crate::reaper;
 use crate::spec::{self, Spec};
 use crate::ssh_key::SshPublicKey;
@@ -57,7 +57,7 @@ struct SealedSecrets<'a> {
 }
 
 /// What makes a repeated request recognisable.
-struct Idempotency {
+pub(super) struct Idempotency {
     /// Fingerprint of owner and key; a label.
     idem: String,
     /// Fingerprint of the body; a label.
@@ -80,50 +80,70 @@ struct Draft<'a> {
     ends_on_shutdown: bool,
 }
 
-/// Creates a VM:
-/// 1. reads and checks the request: 400 with every problem, 413, nothing asked of a provider;
-/// 2. refuses user data over the provider's limit: 422;
-/// 3. looks for a VM that the same `Idempotency-Key` made: 200 with it, or 422 if the body was another;
-/// 4. resolves the size from live types: 400 for an unknown location, 503 where nothing can be ordered;
-/// 5. refuses what would pass a ceiling: 429 with the figures;
-/// 6. creates it, one place after the other: 201, or the provider's error with every attempt;
-/// 7. with a key, looks again: of two that were made at the same moment the older stays.
+/// What a request led to.
+pub(super) enum Made {
+    /// A VM that was not there before.
+    New(Created),
+    /// The one that the same request had made.
+    Known(Vm<'static>),
+}
+
+/// `POST /vms`: 201 with a new VM, or 200 with the one that the same `Idempotency-Key` made.
 pub(super) async fn create<H: Host>(
     ctx: &Ctx<'_, H>,
     who: &Authorized<'_>,
     body: &mut impl Body,
 ) -> Result<Reply, Problem> {
-    // (1)
     let key = idempotency_key(ctx)?;
     let body = read_body(body).await?;
     let spec = spec::parse(&body, &ctx.ready.config.defaults).map_err(Problem::invalid)?;
-    let provider = provider_of(ctx, &spec)?;
     let idempotency = key.map(|key| idempotency(ctx, who, &key, &body));
-    let mut draft = draft(ctx, provider, who.owner(), &spec, idempotency.as_ref());
-    // (2)
+    match make(ctx, who, &spec, idempotency.as_ref()).await? {
+        Made::New(it) => Ok(answer(ctx, 201, &it.vm, &it.attempts, it.warnings)),
+        Made::Known(vm) => {
+            let mut reply = answer(ctx, 200, &vm, &[], Vec::new());
+            reply.headers.push(("idempotent-replayed", "true".into()));
+            Ok(reply)
+        }
+    }
+}
+
+/// Creates a VM:
+/// 1. refuses user data over the provider's limit: 422;
+/// 2. looks for a VM that the same request made, and answers with it, or 422 if the body was another;
+/// 3. resolves the size from live types: 400 for an unknown location, 503 where nothing can be ordered;
+/// 4. refuses what would pass a ceiling: 429 with the figures;
+/// 5. creates it, one place after the other, or gives the provider's error with every attempt;
+/// 6. with a key, looks again: of two that were made at the same moment the older stays.
+pub(super) async fn make<H: Host>(
+    ctx: &Ctx<'_, H>,
+    who: &Authorized<'_>,
+    spec: &Spec,
+    idempotency: Option<&Idempotency>,
+) -> Result<Made, Problem> {
+    let provider = provider_of(ctx, spec)?;
+    let mut draft = draft(ctx, provider, who.owner(), spec, idempotency);
+    // (1)
     check_length(ctx, provider, &draft)?;
-    // (3) and (4), side by side
+    // (2) and (3), side by side
     let known = async {
-        match &idempotency {
+        match idempotency {
             Some(it) => made_by(ctx, provider, who, it).await,
             None => Ok(Vec::new()),
         }
     };
     let (known, catalogue) =
         futures_util::future::join(known, provider.catalogue(ctx.host, ctx.now_secs)).await;
-    if let (Some(vm), Some(idempotency)) = (settle(ctx, provider, known?).await?, &idempotency) {
-        return replay(ctx, &vm, idempotency);
+    if let (Some(vm), Some(idempotency)) = (settle(ctx, provider, known?).await?, idempotency) {
+        return known_by(vm, idempotency);
     }
-    let snapshot = match &spec.snapshot_id {
-        Some(id) => Some(snapshot_of(ctx, who, id).await?),
-        None => None,
-    };
-    let offers = choose(ctx, provider, &catalogue?, &spec, snapshot.as_ref()).await?;
-    // (5)
+    let snapshot = source_of(ctx, who, provider, spec).await?;
+    let offers = choose(ctx, provider, &catalogue?, spec, snapshot.as_ref()).await?;
+    // (4)
     if let Some(offer) = offers.first() {
         ceilings::check(ctx, who, offer.price).await?;
     }
-    // (6)
+    // (5)
     let key = spec.ssh_public_key.clone().unwrap_or_else(|| nobodys_key(ctx));
     let mut names = 1;
     let created = loop {
@@ -145,12 +165,12 @@ pub(super) async fn create<H: Host>(
         let is_taken = error.kind == ErrorKind::AlreadyExists;
         let is_disturbed =
             matches!(error.kind, ErrorKind::NotFound | ErrorKind::Locked | ErrorKind::Conflict);
-        if let Some(idempotency) = idempotency.as_ref().filter(|_| is_taken || is_disturbed) {
+        if let Some(idempotency) = idempotency.filter(|_| is_taken || is_disturbed) {
             // The name derives from the key: whoever has it may be the first try of this same request. Where names are not
             // unique, the first try may have ended this one's server before it was ready.
             let known = made_by(ctx, provider, who, idempotency).await?;
             if let Some(vm) = settle(ctx, provider, known).await? {
-                return replay(ctx, &vm, idempotency);
+                return known_by(vm, idempotency);
             }
         }
         if !is_taken {
@@ -161,17 +181,17 @@ pub(super) async fn create<H: Host>(
             return Err(Problem::new(409, "name_taken", taken).with_attempts(attempts));
         }
         names += 1;
-        draft.name = name::generate(spec.repo_url.name(), random(ctx.host));
+        draft.name = name::generate(what_it_is(spec), random(ctx.host));
     };
-    // (7)
-    if let Some(idempotency) = &idempotency {
+    // (6)
+    if let Some(idempotency) = idempotency {
         let known = made_by(ctx, provider, who, idempotency).await?;
         if let Some(older) = settle(ctx, provider, known).await?.filter(|it| it.id != created.vm.id) {
-            return replay(ctx, &older, idempotency);
+            return known_by(older, idempotency);
         }
     }
     reaper::log_event(ctx.host, "created", &created.vm, spec.size.as_str());
-    Ok(answer(ctx, 201, &created.vm, &created.attempts, created.warnings))
+    Ok(Made::New(created))
 }
 
 /// `POST /user-data`: what `POST /vms` would send, with capability and secrets masked. No provider is asked.
@@ -218,7 +238,14 @@ impl Draft<'_> {
             put(labels::IDEM, idempotency.idem.clone());
             put(labels::BODY, idempotency.body.clone());
         }
-        set.extend(labels::pieces(labels::REPO, spec.repo_url.as_str()));
+        if spec.golden {
+            set.push((labels::GOLDEN.to_owned(), labels::YES.to_owned()));
+        } else {
+            set.extend(labels::pieces(labels::REPO, spec.repo_url.as_str()));
+        }
+        if spec.use_paid_hour {
+            set.push((labels::PAID_HOUR.to_owned(), labels::YES.to_owned()));
+        }
         if !spec.branch.is_empty() {
             set.extend(labels::pieces(labels::BRANCH, &spec.branch));
         }
@@ -242,7 +269,8 @@ impl Draft<'_> {
     fn render<H>(&self, ctx: &Ctx<'_, H>, location: &str, capability: &str, sealed: &str) -> String {
         let config = &ctx.ready.config;
         let spec = self.spec;
-        let has_vm_credential = config.vm_credential(spec.provider).is_some();
+        // No credential comes onto a disk that is stored.
+        let has_vm_credential = !spec.golden && config.vm_credential(spec.provider).is_some();
         let file = VmFile {
             v: 1,
             worker: &self.worker,
@@ -286,7 +314,7 @@ fn draft<'a, H: Host>(
     let config = &ctx.ready.config;
     let name = spec.name.clone().unwrap_or_else(|| {
         let suffix = idempotency.map_or_else(|| random(ctx.host), |it| it.suffix);
-        name::generate(spec.repo_url.name(), suffix)
+        name::generate(what_it_is(spec), suffix)
     });
     let secrets = &spec.secrets;
     let sealed = if secrets.is_empty() {
@@ -350,7 +378,7 @@ fn idempotency_key<H>(ctx: &Ctx<'_, H>) -> Result<Option<String>, Problem> {
     Ok(Some(key))
 }
 
-fn idempotency<H>(ctx: &Ctx<'_, H>, who: &Authorized<'_>, key: &str, body: &[u8]) -> Idempotency {
+pub(super) fn idempotency<H>(ctx: &Ctx<'_, H>, who: &Authorized<'_>, key: &str, body: &[u8]) -> Idempotency {
     let signer = ctx.ready.config.keys.signer();
     let parts: [&[u8]; 2] = [who.owner().as_bytes(), key.as_bytes()];
     let [a, b, c, d, ..] = signer.derive("name", &parts);
@@ -400,8 +428,8 @@ async fn settle<H: Host>(
     Ok(oldest)
 }
 
-/// The answer to a repeated request: the VM that exists, if the body was the same.
-fn replay<H>(ctx: &Ctx<'_, H>, vm: &Vm<'_>, idempotency: &Idempotency) -> Result<Reply, Problem> {
+/// The VM that a repeated request made before, if the body was the same.
+fn known_by(vm: Vm<'static>, idempotency: &Idempotency) -> Result<Made, Problem> {
     if vm.labels.body != idempotency.body {
         let detail = format!(
             "This Idempotency-Key made the VM {} from another body; use a new key for a new VM.",
@@ -409,9 +437,12 @@ fn replay<H>(ctx: &Ctx<'_, H>, vm: &Vm<'_>, idempotency: &Idempotency) -> Result
         );
         return Err(Problem::new(422, "idempotency_key_reused", detail));
     }
-    let mut reply = answer(ctx, 200, vm, &[], Vec::new());
-    reply.headers.push(("idempotent-replayed", "true".into()));
-    Ok(reply)
+    Ok(Made::Known(vm))
+}
+
+/// What a name is made of.
+fn what_it_is(spec: &Spec) -> &str {
+    if spec.golden { "golden" } else { spec.repo_url.name() }
 }
 
 fn answer<H>(

@@ -1,10 +1,10 @@
 //! Where a VM is tried, and what its disk begins as. What is sold is the provider module's to say.
 
 use super::auth::Authorized;
-use super::{Ctx, Problem, snapshots};
+use super::{Ctx, Problem, golden, snapshots};
 use crate::http::Host;
 use crate::providers::{Catalogue, Offer, Provider, Snapshot};
-use crate::spec::Spec;
+use crate::spec::{Spec, Start};
 use crate::workspace::Market;
 
 /// Placements that are tried at the most: an account was once closed for a storm of creates.
@@ -12,12 +12,31 @@ const MAX_OFFERS: usize = 6;
 /// Types whose spot price is asked for: what is cheapest there is among what is cheapest anyway.
 const MAX_SPOT_ASKED: usize = 40;
 
-/// The snapshot that the VM's disk begins as.
-pub(super) async fn snapshot_of<H: Host>(
+/// The snapshot that the VM's disk begins as, where it does.
+pub(super) async fn source_of<H: Host>(
     ctx: &Ctx<'_, H>,
     who: &Authorized<'_>,
-    id: &str,
-) -> Result<Snapshot, Problem> {
+    provider: &Provider,
+    spec: &Spec,
+) -> Result<Option<Snapshot>, Problem> {
+    match &spec.start {
+        Start::Image => return Ok(None),
+        Start::Snapshot(id) => return snapshot_of(ctx, who, id).await.map(Some),
+        Start::Golden => {}
+    }
+    let newest = golden::newest(ctx.ready, ctx.host, provider, spec.profile).await?;
+    let missing = || {
+        let detail = format!(
+            "There is no golden snapshot of the profile {} at {} that is ready. POST /snapshots/golden makes one.",
+            spec.profile.as_str(),
+            provider.name().title()
+        );
+        Problem::new(409, "no_golden_snapshot", detail)
+    };
+    newest.ok_or_else(missing).map(Some)
+}
+
+async fn snapshot_of<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>, id: &str) -> Result<Snapshot, Problem> {
     let found = snapshots::lookup(ctx, who, id).await?;
     let (_, snapshot) =
         found.ok_or_else(|| Problem::invalid_field("snapshot_id", "is not a snapshot of yours"))?;

@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use super::auth::Authorized;
 use super::lifecycle::{check, hears, write};
 use super::vms::{ProviderError, find};
-use super::wire::{VmBody, json};
-use super::{Ctx, Problem, read_body};
+use super::wire::{VmBody, json, money};
+use super::{Ctx, Problem, golden, read_body};
 use crate::encoding::rfc3339;
 use crate::http::{Body, Host, Reply};
 use crate::labels::{self, LabelSet, Selector};
 use crate::life::{Action, Want};
-use crate::model::{Vm, VmState};
+use crate::model::{StoragePrice, Vm, VmState};
 use crate::providers::{Error, Provider, Snapshot, side_by_side};
 use crate::{Ready, reaper};
 
@@ -39,12 +39,20 @@ pub(super) struct SnapshotBody {
     age_seconds: u64,
     size_gb: Option<f64>,
     min_disk_gb: f64,
+    monthly_price: Option<MonthlyPrice>,
     is_ready: bool,
     is_clean: bool,
+    is_golden: bool,
     profile: Option<String>,
     repo_url: Option<String>,
     expires_at: Option<String>,
     locations: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct MonthlyPrice {
+    currency: String,
+    amount: f64,
 }
 
 #[derive(Serialize)]
@@ -99,7 +107,7 @@ pub(super) async fn take<H: Host>(
     } else {
         "The VM could not be asked: its disk is stored as after a power cut, with the secrets that only its root can read."
     };
-    Ok(asked(ctx, &vm, Some(SnapshotBody::new(provider, &snapshot, ctx.now_secs)), detail))
+    Ok(asked(ctx, &vm, Some(SnapshotBody::new(provider, &snapshot, None, ctx.now_secs)), detail))
 }
 
 /// Goes on with a snapshot that a VM was asked for. `is_clean`: the VM says that its disk is prepared. Answers whether it is
@@ -112,16 +120,31 @@ pub(crate) async fn go_on<H: Host>(
     deadline: u64,
     is_clean: bool,
 ) -> Result<bool, Error> {
-    let ours = Selector::deployment(&ready.config.deployment).and(labels::VM, &vm.labels.vm);
-    let asked = deadline.to_string();
-    let known = provider.snapshots(host, &ours).await?;
-    if let Some(known) = known.iter().find(|it| it.labels.get(labels::ASKED) == Some(&asked)) {
+    if let Some(known) = of_request(ready, host, provider, vm, deadline).await? {
         return Ok(known.is_ready);
     }
-    let description = vm.labels.note.unpack().unwrap_or_else(|| vm.name.to_string());
+    let description = match vm.labels.note.unpack() {
+        Some(note) => note,
+        None if vm.labels.golden => format!("golden {}", vm.labels.profile),
+        None => vm.name.to_string(),
+    };
     let taken = order(ready, host, provider, vm, &description, deadline, is_clean).await?;
     // A VM that is gone waits for nothing.
     Ok(taken.is_none())
+}
+
+/// The snapshot that was taken for a request, if it was.
+pub(crate) async fn of_request<H: Host>(
+    ready: &Ready,
+    host: &H,
+    provider: &Provider,
+    vm: &Vm<'_>,
+    deadline: u64,
+) -> Result<Option<Snapshot>, Error> {
+    let ours = Selector::deployment(&ready.config.deployment).and(labels::VM, &vm.labels.vm);
+    let asked = deadline.to_string();
+    let known = provider.snapshots(host, &ours).await?;
+    Ok(known.into_iter().find(|it| it.labels.get(labels::ASKED) == Some(&asked)))
 }
 
 async fn order<H: Host>(
@@ -146,7 +169,10 @@ fn labels_of(ready: &Ready, vm: &Vm<'_>, asked: u64, is_clean: bool, now_secs: u
     put(labels::OWNER, vm.labels.owner.to_string());
     put(labels::PROFILE, vm.labels.profile.to_string());
     put(labels::ASKED, asked.to_string());
-    put(labels::CLEAN, if is_clean { "yes" } else { "no" }.to_owned());
+    put(labels::CLEAN, if is_clean { labels::YES } else { "no" }.to_owned());
+    if vm.labels.golden {
+        put(labels::GOLDEN, labels::YES.to_owned());
+    }
     if let Some(days) = ready.config.snapshot_days {
         put(labels::EXPIRES, (now_secs + u64::from(days) * 86_400).to_string());
     }
@@ -156,15 +182,26 @@ fn labels_of(ready: &Ready, vm: &Vm<'_>, asked: u64, is_clean: bool, now_secs: u
     set
 }
 
-/// `GET /snapshots`: the caller's, at all providers.
+/// `GET /snapshots`: the caller's, at all providers, and the golden ones, which are for everybody.
 pub(super) async fn list<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>) -> Result<Reply, Problem> {
-    let selector = mine(ctx.ready, who);
-    let found = side_by_side(ctx.ready.providers.iter().map(|it| it.snapshots(ctx.host, &selector))).await;
+    let deployment = Selector::deployment(&ctx.ready.config.deployment);
+    let is_shown = |it: &Snapshot| {
+        it.labels.get(labels::OWNER).is_some_and(|it| it == who.owner()) || golden::is_golden(it)
+    };
+    let look = async |provider: &Provider| {
+        let mut found = provider.snapshots(ctx.host, &deployment).await?;
+        found.retain(is_shown);
+        // Without a price the list is as good.
+        let price =
+            if found.is_empty() { None } else { provider.snapshot_price(ctx.host).await.unwrap_or_default() };
+        Ok((found, price))
+    };
+    let found = side_by_side(ctx.ready.providers.iter().map(look)).await;
     let mut listing = Listing { snapshots: Vec::new(), errors: Vec::new() };
     for (provider, found) in ctx.ready.providers.iter().zip(found) {
         match found {
-            Ok(found) => {
-                let shown = found.iter().map(|it| SnapshotBody::new(provider, it, ctx.now_secs));
+            Ok((found, price)) => {
+                let shown = found.iter().map(|it| SnapshotBody::new(provider, it, price, ctx.now_secs));
                 listing.snapshots.extend(shown);
             }
             Err(error) => listing.errors.push(ProviderError::from(&error)),
@@ -231,7 +268,7 @@ fn asked<H>(ctx: &Ctx<'_, H>, vm: &Vm<'_>, snapshot: Option<SnapshotBody>, detai
 }
 
 impl SnapshotBody {
-    fn new(provider: &Provider, it: &Snapshot, now_secs: u64) -> Self {
+    fn new(provider: &Provider, it: &Snapshot, price: Option<StoragePrice>, now_secs: u64) -> Self {
         let labels = labels::VmLabels::from_map(it.labels.clone());
         Self {
             id: id_of(provider, it),
@@ -241,8 +278,13 @@ impl SnapshotBody {
             age_seconds: now_secs.saturating_sub(it.created_secs),
             size_gb: it.size_gb,
             min_disk_gb: it.min_disk_gb,
+            monthly_price: it.size_gb.zip(price).map(|(size, price)| MonthlyPrice {
+                currency: price.currency.as_str().to_owned(),
+                amount: money(price.monthly(size)),
+            }),
             is_ready: it.is_ready,
-            is_clean: it.labels.get(labels::CLEAN).is_some_and(|it| it == "yes"),
+            is_clean: it.labels.get(labels::CLEAN).is_some_and(|it| it == labels::YES),
+            is_golden: golden::is_golden(it),
             profile: Some(labels.profile.to_string()).filter(|it| !it.is_empty()),
             repo_url: labels.repo.unpack(),
             expires_at: labels.expires_secs.map(rfc3339),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::auth::VmIdentity;
 use super::wire::json;
 use super::{Ctx, Problem, read_body};
+use crate::cost::Billing;
 use crate::encoding::{base32, base64url};
 use crate::http::{Body, Host, Reply};
 use crate::labels::{self, Certificate, LabelChange, Reason, Selector, Signal, Timing, Verdict};
@@ -39,7 +40,7 @@ struct BootRequest {
 
 /// Secrets for the VM, the request's own before the Worker's defaults, empty where there is none; and the scripts that
 /// build the workspace.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct BootAnswer {
     password: String,
     link_key: String,
@@ -49,6 +50,18 @@ struct BootAnswer {
     env: BTreeMap<String, String>,
     provider_credential: String,
     workspace: String,
+}
+
+impl BootAnswer {
+    /// What every VM gets.
+    fn bare(who: &VmIdentity<'_>) -> Self {
+        Self {
+            password: who.key().password(&who.claims().vm).expose().to_owned(),
+            link_key: base64url(&who.key().link_key(&who.claims().vm)),
+            workspace: crate::user_data::workspace_archive(),
+            ..Self::default()
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -158,6 +171,10 @@ pub(super) async fn boot<H: Host>(
     let or = |given: String, default: &crate::secret::Secret| {
         if given.is_empty() { default.expose().to_owned() } else { given }
     };
+    if vm.labels.golden {
+        // Its disk is stored: nothing comes onto it that opens anything but this VM's own door.
+        return Ok(json(200, &BootAnswer::bare(who)));
+    }
     let defaults = &config.defaults;
     // One credential for the agent: what the request chose hides both defaults.
     let chosen = !unsealed.anthropic_api_key.is_empty() || !unsealed.claude_code_oauth_token.is_empty();
@@ -170,14 +187,12 @@ pub(super) async fn boot<H: Host>(
     Ok(json(
         200,
         &BootAnswer {
-            password: who.key().password(&who.claims().vm).expose().to_owned(),
-            link_key: base64url(&who.key().link_key(&who.claims().vm)),
             git_token: or(unsealed.git_token, &defaults.git_token),
             anthropic_api_key: api_key,
             claude_code_oauth_token: oauth_token,
             env: unsealed.env,
             provider_credential: credential.unwrap_or_default(),
-            workspace: crate::user_data::workspace_archive(),
+            ..BootAnswer::bare(who)
         },
     ))
 }
@@ -236,6 +251,11 @@ pub(super) async fn progress<H: Host>(
     }
     if tls.is_some() {
         changes.push((labels::TLS, tls));
+    }
+    if vm.labels.golden && phase == Phase::Ready && vm.labels.want.is_empty() {
+        // What it was made for.
+        let deadline = ctx.now_secs + Want::PATIENCE_SECS;
+        changes.push((labels::WANT, Some(Want::Snapshot { deadline }.pack())));
     }
     if !provider.relabel(ctx.host, &vm.id.native, &changes).await? {
         return Err(gone());
@@ -312,10 +332,19 @@ pub(super) async fn heartbeat<H: Host>(
     if let (Some(Want::Snapshot { deadline }), Some("snapshot")) = (want, request.done.as_deref()) {
         // What fails is tried again with the next heartbeat, and by the cron when the VM's time is up.
         let stored = super::go_on(ctx.ready, ctx.host, provider, &vm, deadline, true).await;
-        if matches!(stored, Ok(true)) {
+        if matches!(stored, Ok(true)) && vm.labels.golden {
+            super::vms::end(ctx, provider, &vm, "its disk is stored").await?;
+        } else if matches!(stored, Ok(true)) {
             provider.relabel(ctx.host, &vm.id.native, &[(labels::WANT, None)]).await?;
             want = None;
         }
+    }
+    let idle_minutes = vm.labels.idle_minutes.unwrap_or(ctx.ready.config.defaults.idle_minutes);
+    // The VM decides; its clock and ours need not agree to the minute.
+    let is_idle = active.saturating_add(u64::from(idle_minutes) * 60) <= ctx.now_secs + CLOCK_SKEW_SECS;
+    if want.is_none() && is_idle && vm.labels.paid_hour {
+        let billing = Billing::of(vm.id.provider);
+        want = billing.paid_until(vm.created_secs, ctx.now_secs).map(|until| Want::Wait { until });
     }
     let next_seconds = match want {
         Some(Want::Stop { .. } | Want::Snapshot { .. }) => NEXT_WANTED_SECS,
@@ -323,7 +352,6 @@ pub(super) async fn heartbeat<H: Host>(
         _ => NEXT_SECS,
     };
     let want = want.map(Want::for_vm);
-    let idle_minutes = vm.labels.idle_minutes.unwrap_or(ctx.ready.config.defaults.idle_minutes);
     Ok(json(200, &HeartbeatAnswer { next_seconds, want, expires: expires_secs(&vm), idle_minutes }))
 }
 

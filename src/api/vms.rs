@@ -8,6 +8,7 @@ use super::{Ctx, Problem};
 use crate::http::{Host, Random as _, Reply};
 use crate::keys::{LINK_LIFE_SECS, SigningKey};
 use crate::labels::{EXPIRES, OWNER, Selector};
+use crate::life::Action;
 use crate::model::{Currency, Vm, VmId, VmState};
 use crate::providers::{Error, Provider, side_by_side};
 use crate::{Ready, reaper};
@@ -208,6 +209,9 @@ pub(super) async fn open<H: Host>(
     id: &str,
 ) -> Result<Reply, Problem> {
     let (_, vm) = find(ctx, who, id).await?.ok_or_else(Problem::vm_not_found)?;
+    if vm.labels.golden {
+        super::lifecycle::check(Action::Open, &vm)?;
+    }
     let origin = vm_origin(ctx.ready, &vm).ok_or_else(|| {
         Problem::new(409, "no_address_yet", "The VM has no address yet; try again in a few seconds.")
             .with_retry_after(5)

@@ -19,9 +19,9 @@ use std::collections::BTreeMap;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    ACTIVE, ASKED, ATTENTION, BODY, BRANCH, CLEAN, DEPLOYMENT, EXPIRES, HOSTKEY, IDEM, IDLE, KEY_ID,
-    MANAGED_BY, MAYFLY, MISSED, OWNER, PHASE, PRICE, PROFILE, REASON, REPO, RUN, SEEN, SIZE, TIMING, TLS, UI,
-    VM, WANT, WHY,
+    ACTIVE, ASKED, ATTENTION, BODY, BRANCH, CLEAN, DEPLOYMENT, EXPIRES, GOLDEN, HOSTKEY, IDEM, IDLE, KEY_ID,
+    MANAGED_BY, MAYFLY, MISSED, OWNER, PAID_HOUR, PHASE, PRICE, PROFILE, REASON, REPO, RUN, SEEN, SIZE,
+    TIMING, TLS, UI, VM, WANT, WHY,
 };
 use crate::encoding::base64url;
 use form::{Form, OTHER, Reader, digit, plain};
@@ -32,7 +32,7 @@ pub const NAME_MAX_CHARS: usize = 255;
 const SUM_CHARS: usize = 4;
 
 /// Labels by their importance. Their places are what names hold: new ones go to the end.
-const TABLE: [(&str, Form); 29] = [
+const TABLE: [(&str, Form); 31] = [
     (DEPLOYMENT, Form::Plain),
     (VM, Form::Bytes(16)),
     (OWNER, Form::Plain),
@@ -63,6 +63,8 @@ const TABLE: [(&str, Form); 29] = [
     (BRANCH, Form::Text),
     (TLS, Form::Certificate("t.")),
     (WHY, Form::Plain),
+    (GOLDEN, Form::Plain),
+    (PAID_HOUR, Form::Plain),
 ];
 /// Labels without which nothing is written.
 const REQUIRED: usize = 4;

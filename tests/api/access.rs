@@ -180,7 +180,7 @@ fn a_retired_signing_key_still_verifies_what_it_signed() {
 
 #[test]
 fn routes_of_later_work_say_so_to_whoever_may_call_them() {
-    const TODAY: [&str; 20] = [
+    const TODAY: [&str; 21] = [
         "GET /options",
         "GET /vms",
         "POST /vms",
@@ -191,6 +191,7 @@ fn routes_of_later_work_say_so_to_whoever_may_call_them() {
         "POST /vms/{id}/snapshots",
         "GET /snapshots",
         "DELETE /snapshots/{id}",
+        "POST /snapshots/golden",
         "GET /health/providers",
         "GET /orphans",
         "DELETE /orphans",

@@ -100,9 +100,24 @@ fn unknown_fields_and_those_of_later_work_are_refused() {
     one_problem(&with("REPO_URL", "x"), "REPO_URL", "is not a field of this request");
     one_problem(&with("a\nb\u{7}", 1), "ab", "is not a field of this request");
     one_problem(&with(&"x".repeat(500), 1), &"x".repeat(64), "is not a field of this request");
-    for later in ["from", "restore", "use_paid_hour"] {
-        one_problem(&with(later, "x"), later, "is not available yet");
-    }
+    one_problem(&with("restore", "x"), "restore", "is not available yet");
+}
+
+#[test]
+fn what_the_disk_begins_as_is_said_once() {
+    one_problem(&with("from", "silver"), "from", "must be one of golden");
+    let mut both = with("from", "golden");
+    both["snapshot_id"] = "hetzner-71".into();
+    let detail = "cannot be given together with snapshot_id; both say what the disk begins as";
+    one_problem(&both, "from", detail);
+}
+
+#[test]
+fn a_paid_hour_is_used_only_where_hours_are_paid() {
+    one_problem(&with("use_paid_hour", "yes"), "use_paid_hour", "must be true or false");
+    let mut there = with("use_paid_hour", true);
+    there["provider"] = "digitalocean".into();
+    one_problem(&there, "use_paid_hour", "is of no use: DigitalOcean bills by the second");
 }
 
 #[test]
@@ -122,6 +137,7 @@ fn wrong_types_are_named_field_by_field() {
         "claude_code_oauth_token",
         "image",
         "devcontainer_image",
+        "from",
     ] {
         for value in [json!(7), json!(true), json!(["x"]), json!({"x": 1})] {
             one_problem(&with(field, value), field, "must be a string");

@@ -10,6 +10,7 @@ mod boot;
 mod create;
 mod create_failures;
 mod frame;
+mod golden;
 mod idempotency;
 
 mod input;

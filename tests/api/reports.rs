@@ -405,3 +405,32 @@ fn a_vm_that_cannot_be_looked_up_is_not_reported_as_deleted() {
         assert_eq!(answer.kind(), (failure.status, failure.code.to_owned()), "{}", failure.what);
     }
 }
+
+#[test]
+fn an_idle_vm_is_told_to_use_up_the_hour_that_is_paid() {
+    // Made at 08:40 and idle since 09:20: at 10:00 the second hour runs until 10:40, so it may go on until 10:30.
+    let made = || {
+        ours()
+            .set("created", "2026-11-20T08:40:00Z")
+            .label("mayfly-active", &(NOW_SECS - 2400).to_string())
+            .label("mayfly-seen", &NOW_SECS.to_string())
+    };
+    let want = |server: &Server| {
+        let script = Script::new().then(found(server));
+        beat(&json!({"active": NOW_SECS - 2400}), script).ok(200)["want"].clone()
+    };
+    assert_eq!(want(&made().label("mayfly-paid", "yes")), format!("wait-{}", NOW_SECS + 1800));
+    assert_eq!(want(&made()), Value::Null, "only if asked for");
+    let late = made().label("mayfly-paid", "yes").set("created", "2026-11-20T09:05:00Z");
+    assert_eq!(want(&late), Value::Null, "minute 55 is too late");
+    let keeps = made().label("mayfly-paid", "yes").label("mayfly-want", &format!("keep-{}", NOW_SECS + 60));
+    assert_eq!(want(&keeps), format!("keep-{}", NOW_SECS + 60), "what a person wants goes before");
+    let script = Script::new().then(found(
+        &made().label("mayfly-paid", "yes").label("mayfly-active", &(NOW_SECS - 60).to_string()),
+    ));
+    assert_eq!(
+        beat(&json!({"active": NOW_SECS - 60}), script).ok(200)["want"],
+        Value::Null,
+        "it is not idle"
+    );
+}

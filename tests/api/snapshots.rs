@@ -16,7 +16,7 @@ fn read(server: &Server) -> Exchange {
     get("/servers/4711").gives(200, &server.one())
 }
 
-fn images(narrower: &[(&str, &str)], images: &[Value]) -> Exchange {
+pub(super) fn images(narrower: &[(&str, &str)], images: &[Value]) -> Exchange {
     let target = format!(
         "/images?type=snapshot&label_selector={}&sort=created:desc&page=1&per_page=50",
         selector(narrower)
@@ -28,7 +28,7 @@ fn mine(list: &[Value]) -> Exchange {
     images(&[("mayfly-owner", "default")], list)
 }
 
-fn image(id: u64, labels: &[(&str, &str)]) -> Value {
+pub(super) fn image(id: u64, labels: &[(&str, &str)]) -> Value {
     let mut image = value("list_images.snapshots")["images"][0].take();
     image["id"] = id.into();
     image["status"] = "available".into();
@@ -163,7 +163,8 @@ fn the_list_is_of_the_callers_own() {
         ],
     );
     let anns = image(72, &[("mayfly-owner", "ann")]);
-    let host = TestHost::new(Script::new().then(mine(&[clean, anns])));
+    let pricing = || get("/pricing").fixture(200, "get_pricing.eur");
+    let host = TestHost::new(Script::new().then(images(&[], &[clean.clone(), anns])).then(pricing()));
     let body = Call::get("/snapshots").token().send(&app(), &host).ok(200);
     assert_eq!(body["snapshots"].as_array().map(Vec::len), Some(1));
     let shown = &body["snapshots"][0];
@@ -173,11 +174,18 @@ fn the_list_is_of_the_callers_own() {
         ("is_clean", json!(true)),
         ("min_disk_gb", json!(40.0)),
         ("age_seconds", json!(3600)),
+        // 2.3 GB at 1.19 a month.
+        ("monthly_price", json!({"currency": "EUR", "amount": 2.737})),
         ("repo_url", json!("https://github.com/octo/Hello-World")),
         ("expires_at", json!("2026-12-20T10:00:00Z")),
     ] {
         assert_eq!(shown[field], value, "{field}");
     }
+    // Without a price it is a list all the same.
+    let broken = get("/pricing").answers(400, "{}");
+    let host = TestHost::new(Script::new().then(images(&[], &[clean])).then(broken));
+    let body = Call::get("/snapshots").token().send(&app(), &host).ok(200);
+    assert_eq!((&body["snapshots"][0]["monthly_price"], &body["errors"]), (&Value::Null, &json!([])));
 }
 
 #[test]

@@ -83,6 +83,38 @@ test('a disk is stored when the VM has prepared it, and another VM begins with i
   await until('the second is gone', async () => (await cloud.state()).servers.length === 1);
 });
 
+test('a golden snapshot is made by itself, and a VM starts from it', async () => {
+  await cloud.config({ heartbeat_max_ms: 300 });
+  const none = await worker.api('POST', '/vms', { repo_url: REPO, from: 'golden' });
+  assert.deepEqual([none.status, none.body.code], [409, 'no_golden_snapshot']);
+
+  const before = (await worker.api('GET', '/vms')).body.vms.map((it) => it.id);
+  const asked = await worker.api('POST', '/snapshots/golden', { profile: 'coding' });
+  assert.equal(asked.status, 202, JSON.stringify(asked.body));
+  const again = await worker.api('POST', '/snapshots/golden', { profile: 'coding' });
+  assert.deepEqual([again.status, again.body.vm.id], [202, asked.body.vm.id], 'one VM is enough');
+  // The VM boots, prepares its disk, is stored and is gone; nobody asks for any of it.
+  const golden = await until('the snapshot is there and its VM is gone', async () => {
+    const { snapshots } = (await worker.api('GET', '/snapshots')).body;
+    const { vms } = (await worker.api('GET', '/vms')).body;
+    const isGone = !vms.some((it) => it.id === asked.body.vm.id && it.state !== 'deleting');
+    return isGone && snapshots.find((it) => it.is_golden && it.is_ready);
+  }, { timeoutMs: 60_000 });
+  assert.deepEqual([golden.profile, golden.repo_url, golden.is_clean], ['coding', null, true]);
+  assert.ok(golden.monthly_price.amount > 0 && golden.monthly_price.currency === 'EUR');
+
+  const started = await worker.api('POST', '/vms', { repo_url: REPO, from: 'golden' });
+  assert.equal(started.status, 201, JSON.stringify(started.body));
+  const { servers } = await cloud.state();
+  assert.equal(`hetzner-${servers.find((it) => `hetzner-${it.id}` === started.body.vm.id).image.id}`, golden.id);
+  assert.equal((await worker.api('DELETE', `/vms/${started.body.vm.id}`)).status, 200);
+  assert.equal((await worker.api('DELETE', `/snapshots/${golden.id}`)).status, 200);
+  await until('it is as before', async () => {
+    const { vms } = (await worker.api('GET', '/vms')).body;
+    return vms.map((it) => it.id).join() === before.join();
+  });
+});
+
 test('a ceiling holds, with the figures', async () => {
   const second = await worker.api('POST', '/vms', { repo_url: REPO });
   assert.equal(second.status, 201);

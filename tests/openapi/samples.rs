@@ -124,6 +124,9 @@ fn life(it: &mut Recorder) {
     it.ask("snapshot", "POST", "/vms/hetzner-4711/snapshots", r#"{"description":"before the merge"}"#);
     it.ask("snapshots", "GET", "/snapshots", "");
     it.ask("snapshot_gone", "DELETE", "/snapshots/hetzner-71", "");
+    it.ask("golden_bad", "POST", "/snapshots/golden", r#"{"profile":"cooking","git_token":"t"}"#);
+    let from_golden = r#"{"repo_url":"https://github.com/octocat/Hello-World","from":"golden"}"#;
+    it.ask("create_from_no_golden", "POST", "/vms", from_golden);
     it.ask("metrics", "GET", "/metrics", "");
     it.ask("health_providers", "GET", "/health/providers", "");
     let name_taken = r#"{"error":{"code":"uniqueness_error","message":"server name is already used"}}"#;

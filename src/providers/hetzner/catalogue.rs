@@ -1,11 +1,13 @@
 //! What Hetzner sells today: types, places and prices from the live API. No type is named here; choosing one is
 //! `Catalogue::rank`'s business.
 
-use super::schema::{Amount, Locations, PricingAnswer, ServerType, ServerTypes, TypeLocation, TypePrice};
+use super::schema::{
+    Amount, ImagePricingAnswer, Locations, PricingAnswer, ServerType, ServerTypes, TypeLocation, TypePrice,
+};
 use super::{Error, ErrorKind, Hetzner, MAX_PAGES, NAME, PER_PAGE, parse};
 use crate::encoding::from_rfc3339;
 use crate::http::{Http, Random, Request};
-use crate::model::{Currency, Price, parse_micros};
+use crate::model::{Currency, Price, StoragePrice, parse_micros};
 use crate::providers::{Catalogue, Location, Offer};
 
 impl Hetzner {
@@ -22,6 +24,16 @@ impl Hetzner {
     /// Currency and the price of addresses.
     pub fn pricing_request(&self) -> Request {
         self.get_request("/pricing")
+    }
+
+    /// What a gigabyte of a snapshot costs for a month.
+    pub async fn snapshot_price<H: Http + Random>(&self, host: &H) -> Result<Option<StoragePrice>, Error> {
+        let pricing = parse::<ImagePricingAnswer>(&self.send(host, self.pricing_request()).await?)?.pricing;
+        let micros = parse_micros(&pricing.image.price_per_gb_month.gross);
+        let currency = Currency::parse(&pricing.currency);
+        Ok(currency
+            .zip(micros)
+            .map(|(currency, micros)| StoragePrice { micros_per_gb_month: micros, currency }))
     }
 
     /// Reads everything that can be ordered on x86-64 at `now_secs`.

@@ -241,6 +241,22 @@ pub(super) struct Pricing {
 }
 
 #[derive(Deserialize)]
+pub(super) struct ImagePricingAnswer {
+    pub pricing: WithImages,
+}
+
+#[derive(Deserialize)]
+pub(super) struct WithImages {
+    pub currency: String,
+    pub image: ImagePricing,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ImagePricing {
+    pub price_per_gb_month: Amount,
+}
+
+#[derive(Deserialize)]
 pub(super) struct PrimaryIpPricing {
     pub r#type: String,
     pub prices: Vec<TypePrice>,

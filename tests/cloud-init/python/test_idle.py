@@ -463,6 +463,28 @@ class Ticks(Machine):
             self.tick(self.state(60))
         notice.assert_not_called()  # elsewhere there is nobody to ask
 
+    def test_an_hour_that_is_paid_is_used_up_while_it_is_idle(self):
+        self.answer = {"next_seconds": 300, "want": f"wait-{int(WALL) + 600}"}
+        state = self.state(31 * 60)
+        self.tick(state)
+        self.assertNotIn("idle", self.ended)
+        self.assertGreaterEqual(state["rescue_at"], BOOT + 590)
+        # The Worker has nothing to say any more, and its time is up.
+        self.answer = {"next_seconds": 300, "want": None}
+        state["rescue_at"] = BOOT - 1
+        self.tick(state)
+        self.assertIn("idle", self.ended)
+
+    def test_a_warning_is_told_once(self):
+        state = self.state(27 * 60)
+        self.tick(state)
+        self.assertIn("warned", self.ended)
+        self.tick(state)
+        self.tick(state)
+        told = [beat["ending"] for beat in self.beats() if beat.get("ending")]
+        self.assertEqual(len(told), 1)
+        self.assertTrue(0 < told[0] <= 300, told)
+
     def test_rubbish_is_not_obeyed(self):
         for rubbish in (None, "", "keep-", "keep-x", "rm -rf", 7, {"a": 1}):
             self.assertTrue(self.idle.obey(rubbish, {}), rubbish)
