@@ -61,6 +61,14 @@ export function createApi(baseUrl, token = '') {
     start: (id) => call('POST', `/vms/${encodeURIComponent(id)}/start`),
     /** @param {number} minutes */
     extend: (id, minutes) => call('POST', `/vms/${encodeURIComponent(id)}/extend`, { body: JSON.stringify({ minutes }) }),
+    /** @param {string} description empty for the API's own */
+    snapshot: (id, description) => call('POST', `/vms/${encodeURIComponent(id)}/snapshots`, { body: JSON.stringify(description ? { description } : {}) }),
+    snapshots: () => call('GET', '/snapshots'),
+    removeSnapshot: (id) => call('DELETE', `/snapshots/${encodeURIComponent(id)}`),
+    orphans: () => call('GET', '/orphans'),
+    reap: () => call('POST', '/reap'),
+    /** At most twenty per call: again until nothing remains. */
+    removeAll: () => call('DELETE', '/vms?confirm=all'),
   };
 }
 

@@ -1,30 +1,39 @@
 /**
- * Wires the page: session, views, polling, actions. The state lives here; the views draw what they are given.
- * What things mean is in logic.js, requests are in api.js.
+ * Wires the page: session, views, polling. The state lives here; the views draw what they are given.
+ * What things mean is in logic.js, requests are in api.js, what a row's buttons do is in vm-actions.js.
  */
 
 import { createApi } from './api.js';
-import { askDelete, showCreated } from './dialogs.js';
-import { announce, setText, show } from './dom.js';
-import { plain, safeUrl } from './format.js';
+import { showCreated } from './dialogs.js';
+import { announce, setAttribute, setText, show } from './dom.js';
+import { instant, plain } from './format.js';
 import { clockOffset, mergeVms, newsBetween, pageTitle, parseHash, pollDelay, troubleText } from './logic.js';
-import { forgetSession, loadSession, saveSession, watchForgotten } from './session.js';
+import { forgetSession, loadSession, saveSession, tellOtherTabs, watchForgotten, watchOtherTabs } from './session.js';
 import { mountSignIn } from './sign-in.js';
+import { AFTERGLOW_MS, vmActions } from './vm-actions.js';
 import { mountVmList } from './vm-list.js';
 
 const TICK_MS = 1000;
 /** Prices change rarely, but a form that was open since yesterday should not promise yesterday's. */
 const OPTIONS_FRESH_MS = 10 * 60_000;
-/** Providers' lists lag behind what they have just been told. */
-const AFTERGLOW_MS = 60_000;
-/** How long a row shows what an action said, and what its button adds. */
-const NEWS_MS = 20_000;
-const EXTEND_MINUTES = 60;
+/** A VM that boots at this age boots for the first time. */
+const NEW_SECS = 600;
 const SIMULATION = 'This is a simulation: no server is rented and nothing costs money.';
 
 const byId = (id) => document.getElementById(id);
-const views = { 'sign-in': byId('view-sign-in'), list: byId('view-list'), new: byId('view-new') };
-const viewTitles = { 'sign-in': 'Sign in', list: 'Workspaces', new: 'New workspace' };
+const viewTitles = { 'sign-in': 'Sign in', list: 'Workspaces', new: 'New workspace', snapshots: 'Snapshots', costs: 'Costs', leftovers: 'Leftovers' };
+const views = Object.fromEntries(Object.keys(viewTitles).map((name) => [name, byId(`view-${name}`)]));
+
+/** Views that are fetched when somebody first goes there (or has time to spare), not before the first view. */
+const MODULES = {
+  new: () => import('./create-form.js'),
+  snapshots: () => import('./snapshots-view.js'),
+  costs: () => import('./costs-view.js'),
+  leftovers: () => import('./leftovers-view.js'),
+};
+const loading = new Map();
+/** name → {enter(about), takeOptions?(options), setTrouble?(trouble), draw?(model), polled?(), reset()} */
+const mounted = new Map();
 
 /** @type {import('./session.js').Session|null} */
 let session = null;
@@ -58,45 +67,35 @@ const signIn = mountSignIn(views['sign-in'], {
   },
 });
 
+/** What the views and the actions may ask of the page. */
+const page = {
+  session: () => session, api: () => api, state: () => state, options: () => options, titles: () => providerTitles(), draw: () => draw(), poll: () => poll(), rejected: () => rejected(),
+  onCreated: (created) => onCreated(created),
+};
+
 const list = mountVmList(views.list, {
-  open: openVm,
-  remove: removeVm,
-  stop: (vm) => act(vm, 'stopping', 'Not stopped', api.stop),
-  start: (vm) => act(vm, 'starting', 'Not started', api.start),
-  extend: (vm) => act(vm, 'extending', 'Not extended', (id) => api.extend(id, EXTEND_MINUTES)),
+  ...vmActions(page),
   retry: () => poll(),
   startFrom(repo) {
     window.location.hash = repo ? `new?repo=${encodeURIComponent(repo)}` : 'new';
   },
 });
 
-/** The form is fetched when somebody first goes there (or has time to spare), not before the first view. */
-let formLoading = null;
-let form = null;
-function loadForm() {
-  formLoading ??= import('./create-form.js').then(
-    ({ mountCreateForm }) => {
-      form = mountCreateForm(views.new, formActions);
-      if (options) form.update(options);
-      return form;
-    },
-    () => {
-      formLoading = null;
+function load(name) {
+  if (!loading.has(name)) {
+    const mount = (module) => {
+      mounted.set(name, module.mount(views[name], page));
+      if (options) mounted.get(name).takeOptions?.(options);
+      return mounted.get(name);
+    };
+    const away = () => {
+      loading.delete(name);
       return null;
-    },
-  );
-  return formLoading;
+    };
+    loading.set(name, MODULES[name]().then(mount, away));
+  }
+  return loading.get(name);
 }
-
-const formActions = {
-  send: async (body, key) => {
-    const asked = session;
-    const answer = await api.create(body, key);
-    if (!answer.ok && answer.problem.status === 401 && asked === session) rejected();
-    return answer;
-  },
-  onCreated,
-};
 
 /** @param {import('./session.js').Session} newSession */
 function start(newSession) {
@@ -119,7 +118,7 @@ function signOut(notice = null) {
   state = emptyState();
   for (const dialog of document.querySelectorAll('dialog[open]')) dialog.close('cancel');
   show(byId('bar'), false);
-  form?.reset();
+  for (const it of mounted.values()) it.reset();
   draw();
   byId('announcer').replaceChildren();
   enter('sign-in');
@@ -135,6 +134,7 @@ function enter(view) {
   const changed = currentView !== view;
   currentView = view;
   for (const [name, element] of Object.entries(views)) show(element, name === view);
+  for (const tab of byId('tabs').children) setAttribute(tab, 'aria-current', tab.dataset.view === (view === 'new' ? 'list' : view) ? 'page' : null);
   draw();
   if (changed) {
     window.scrollTo(0, 0);
@@ -145,24 +145,25 @@ function enter(view) {
 /** Shows what the address asks for. Nothing is ever created by an address alone. */
 function route() {
   if (!session) return;
-  const { view, repo, branch } = parseHash(window.location.hash);
+  const { view, ...about } = parseHash(window.location.hash);
   enter(view);
-  if (view === 'new') fillForm(repo, branch);
+  if (view !== 'list') fill(view, about);
   if (Date.now() - optionsAt > OPTIONS_FRESH_MS) askOptions();
   if (!state.loaded || view === 'list') poll();
   else schedule();
 }
 
-async function fillForm(repo, branch) {
-  const loaded = await loadForm();
-  if (!session || currentView !== 'new') return;
-  if (loaded) loaded.prefill(repo, branch);
-  else {
-    // The network was away for a moment: the list stays usable and says so.
-    history.replaceState(null, '', '#');
-    enter('list');
-    announce('The form could not be loaded. Try again.');
+async function fill(view, about) {
+  const loaded = await load(view);
+  if (!session || currentView !== view) return;
+  if (loaded) {
+    loaded.enter(about);
+    return void draw();
   }
+  // The network was away for a moment: the list stays usable and says so.
+  history.replaceState(null, '', '#');
+  enter('list');
+  announce(`${viewTitles[view]} could not be loaded. Try again.`);
 }
 
 async function askOptions() {
@@ -171,14 +172,14 @@ async function askOptions() {
   if (asked !== session) return;
   if (answer.ok) takeOptions(answer.data);
   else if (answer.problem.status === 401) rejected();
-  else form?.setTrouble(troubleText(answer.problem, session.apiUrl));
+  else for (const it of mounted.values()) it.setTrouble?.(troubleText(answer.problem, session.apiUrl));
 }
 
 function takeOptions(fresh) {
   options = fresh;
   optionsAt = Date.now();
-  form?.update(fresh);
-  if (!form) globalThis.requestIdleCallback?.(loadForm);
+  for (const it of mounted.values()) it.takeOptions?.(fresh);
+  globalThis.requestIdleCallback?.(() => load('new'));
   showSimulation(fresh.simulation ? fresh.simulation.detail || SIMULATION : null);
   setText(byId('deployment'), plain(fresh.deployment));
   setText(byId('owner'), plain(fresh.owner));
@@ -209,6 +210,7 @@ async function poll() {
   }
   // The form's prices and names come with the API's recovery, not only after a reload.
   if (answer.ok && !options && current.updatedAt !== null) askOptions();
+  if (answer.ok) mounted.get(currentView)?.polled?.();
   draw();
   schedule();
 }
@@ -227,14 +229,16 @@ function takeListing(listing) {
   Object.assign(state, { vms: merged, totals: listing.totals, errors: listing.errors ?? [], problem: null, failures: 0, loaded: true, updatedAt: receivedAt });
 }
 
-/** Since when each VM is in its phase, as far as this page has seen it begin. */
+/** Since when each VM is in its phase, as far as this page has seen it begin, and how long it has seen earlier ones take. */
 function rememberPhases(vms, now) {
   const known = state.since;
   state.since = new Map(
     vms.map((vm) => {
       const before = known.get(vm.id);
       if (before?.phase === vm.phase) return [vm.id, before];
-      return [vm.id, { phase: vm.phase, at: before ? now : null }];
+      const began = before ? (before.at ?? (before.phase === 'booting' && before.first ? instant(vm.created_at) : null)) : null;
+      const took = { ...before?.took, ...(began !== null && { [before.phase]: Math.max(0, Math.round((now - began) / 1000)) }) };
+      return [vm.id, { phase: vm.phase, at: before ? now : null, took, first: !before && vm.age_seconds < NEW_SECS }];
     }),
   );
 }
@@ -254,117 +258,21 @@ function draw() {
     ...troubleText(state.problem, session?.apiUrl ?? ''),
     retryInSeconds: state.asking ? null : Math.max(0, Math.ceil((nextPollAt - now) / 1000)),
   };
-  list.update({
+  const model = {
     ...state,
     trouble,
     now: now + state.offset,
     updatedAt: state.updatedAt === null ? null : state.updatedAt + state.offset,
-    titles: new Map((options?.providers ?? []).map((one) => [one.name, plain(one.title)])),
+    titles: providerTitles(),
     owner: options?.owner ?? '',
-  });
+  };
+  list.update(model);
+  mounted.get(currentView)?.draw?.(model);
 }
 
-/** The row answers at once; the truth follows. @param {import('./logic.js').Vm} vm */
-async function removeVm(vm) {
-  if (!(await askDelete(vm, Date.now() + state.offset)) || !session) return;
-  const asked = session;
-  state.pending.set(vm.id, 'deleting');
-  state.rowErrors.delete(vm.id);
-  announce(`Deleting ${plain(vm.name)}.`);
-  draw();
-  const answer = await api.remove(vm.id);
-  if (asked !== session) return;
-  state.pending.delete(vm.id);
-  if (answer.ok || answer.problem.status === 404) {
-    state.gone.set(vm.id, Date.now() + AFTERGLOW_MS);
-    state.fresh.delete(vm.id);
-    state.vms = state.vms.filter((one) => one.id !== vm.id);
-    announce(`${plain(vm.name)} is deleted.`);
-    draw();
-    poll();
-  } else if (answer.problem.status === 401) rejected();
-  else failAction(vm, `Not deleted: ${reasonOf(answer.problem)}`);
-}
-
-/**
- * Stops, starts or extends: the row says at once that it was asked for, then what the API makes of it.
- * @param {import('./logic.js').Vm} vm @param {'stopping'|'starting'|'extending'} doing @param {string} failed
- * @param {(id: string) => Promise<import('./api.js').Answer>} call
- */
-async function act(vm, doing, failed, call) {
-  if (state.pending.has(vm.id)) return;
-  const asked = session;
-  state.pending.set(vm.id, doing);
-  state.rowErrors.delete(vm.id);
-  state.rowNews.delete(vm.id);
-  draw();
-  const answer = await call(vm.id);
-  if (asked !== session) return;
-  state.pending.delete(vm.id);
-  if (answer.ok) {
-    state.vms = state.vms.map((one) => (one.id === vm.id ? answer.data.vm : one));
-    state.rowNews.set(vm.id, plain(answer.data.detail));
-    setTimeout(() => state.rowNews.delete(vm.id), NEWS_MS);
-    announce(`${plain(vm.name)}: ${plain(answer.data.detail)}`);
-    draw();
-    poll();
-  } else if (answer.problem.status === 401) rejected();
-  else failAction(vm, `${failed}: ${reasonOf(answer.problem)}`);
-}
-
-/**
- * Opens the workspace in a tab of its own. The tab is made within the click, since browsers block those that
- * come later; it is cut off from this page before it goes anywhere.
- * @param {import('./logic.js').Vm} vm
- */
-async function openVm(vm) {
-  const ready = state.blocked.get(vm.id);
-  if (ready) {
-    state.blocked.delete(vm.id);
-    window.open(ready, '_blank', 'noopener,noreferrer');
-    draw();
-    return;
-  }
-  if (state.pending.has(vm.id)) return;
-  const asked = session;
-  const tab = window.open('about:blank', '_blank');
-  if (tab) {
-    tab.opener = null;
-    tab.document.title = `Opening ${plain(vm.name)}…`;
-  }
-  state.pending.set(vm.id, 'opening');
-  state.rowErrors.delete(vm.id);
-  draw();
-  const answer = await api.open(vm.id);
-  if (asked !== session) return void tab?.close();
-  state.pending.delete(vm.id);
-  const url = answer.ok ? safeUrl(answer.data.url) : null;
-  if (url === null) {
-    tab?.close();
-    if (!answer.ok && answer.problem.status === 401) return void rejected();
-    failAction(vm, `Not opened: ${answer.ok ? 'the API gave no usable address.' : reasonOf(answer.problem)}`);
-    return;
-  }
-  if (tab && !tab.closed) tab.location.replace(url);
-  else {
-    // One more click does it; the link is good for a minute.
-    state.blocked.set(vm.id, url);
-    setTimeout(() => state.blocked.delete(vm.id), (answer.data.expires_in_seconds ?? 60) * 1000);
-    announce('The browser blocked the new tab. Press Open now.');
-  }
-  draw();
-}
-
-function failAction(vm, text) {
-  state.rowErrors.set(vm.id, text);
-  draw();
-  poll();
-}
-
-/** @param {import('./api.js').Problem} problem */
-function reasonOf(problem) {
-  const { title, detail } = troubleText(problem, session?.apiUrl ?? '');
-  return problem.status === 0 ? title : detail || title;
+/** @returns {Map<string, string>} */
+function providerTitles() {
+  return new Map((options?.providers ?? []).map((one) => [one.name, plain(one.title)]));
 }
 
 /** @param {any} created the answer of `POST /vms` */
@@ -376,6 +284,7 @@ async function onCreated(created) {
   history.replaceState(null, '', '#');
   enter('list');
   poll();
+  tellOtherTabs();
   await showCreated(created);
   views.list.querySelector(`[data-key="${CSS.escape(created.vm.id)}"]`)?.rowParts.name.focus();
 }
@@ -389,6 +298,7 @@ byId('sign-out').addEventListener('click', () => signOut());
 window.addEventListener('hashchange', route);
 window.addEventListener('online', () => poll());
 watchForgotten(() => session && signOut());
+watchOtherTabs(() => session && !document.hidden && poll());
 document.addEventListener('visibilitychange', () => {
   if (document.hidden) clearTimeout(pollTimer);
   else if (session) poll();

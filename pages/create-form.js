@@ -4,44 +4,50 @@
  */
 
 import {
-  attemptFor, createBody, fieldErrors, idleChoices, locationChoices, outcomeUnknown, providerChoices, SECRET_FIELDS, sizeCards, worstCase,
+  attemptFor, comparisonNote, createBody, fieldErrors, idleChoices, locationChoices, outcomeUnknown, providerOffers, readEnv, SECRET_FIELDS, sizeCards, worstCase,
 } from './create-logic.js';
-import { announce, clone, parts, reconcile, setAttribute, setChoices, setLines, setText, show } from './dom.js';
+import { announce, clone, drawNotices, parts, reconcile, setAttribute, setChoices, setLines, setText, show } from './dom.js';
 import { duration, plain } from './format.js';
+import { snapshotText } from './kept-logic.js';
 import { attemptLines, providerTitle, troubleText } from './logic.js';
 import { understandRepo } from './repo-url.js';
 
 /** Fields of the API that the form has a place for. */
 const FIELDS = new Set([
   'repo_url', 'size', 'provider', 'location', 'web_ui', 'idle_minutes', 'anthropic_api_key', 'claude_code_oauth_token',
-  'branch', 'name', 'max_hours', 'image', 'git_token', 'ssh_public_key',
+  'branch', 'name', 'max_hours', 'image', 'git_token', 'ssh_public_key', 'env', 'allow_from', 'devcontainer_image', 'market', 'trust_repo', 'snapshot_id',
 ]);
+/** Those that are chosen from cards and rows, or by an address: they have no input of their own. */
+const CHOSEN = new Set(['size', 'provider', 'snapshot_id']);
+/** Inputs whose value goes into the request as it stands. */
+const SIMPLE = ['location', 'web_ui', 'idle_minutes', 'branch', 'name', 'max_hours', 'image', 'ssh_public_key', 'allow_from', 'devcontainer_image', 'market'];
 
-/**
- * @param {HTMLElement} view
- * @param {{send: (body: string, key: string) => Promise<import('./api.js').Answer>, onCreated: (created: any) => void}} about
- */
-export function mountCreateForm(view, { send, onCreated }) {
+/** @param {HTMLElement} view @param {import('./vm-actions.js').Page & {onCreated: (created: any) => void, titles: () => Map<string, string>}} page */
+export function mount(view, page) {
   const el = parts(view);
-  const input = Object.fromEntries([...FIELDS, 'agent'].filter((name) => name !== 'size').map((name) => [name, view.querySelector(`#${name}`)]));
+  const input = Object.fromEntries([...FIELDS, 'agent'].filter((name) => !CHOSEN.has(name)).map((name) => [name, view.querySelector(`#${name}`)]));
   /** @type {import('./create-logic.js').Options|null} */
   let options = null;
   let size = null;
+  let provider = null;
+  /** @type {import('./kept-logic.js').Snapshot|null} what its disk begins as; it decides the provider */
+  let source = null;
   let busy = false;
   /** @type {{key: string, body: string}|null} */
   let attempt = null;
   /** Secrets already sent once: out of the document, kept for a retry only, forgotten when the form is left. */
   const held = new Map();
 
-  const providerNow = () => options?.providers.find((one) => one.name === input.provider.value);
+  const providerNow = () => options?.providers.find((one) => one.name === provider);
   const cardNow = () => sizeCards(providerNow(), input.location.value || null).find((card) => card.size === size);
   const fieldOf = (name) => view.querySelector(`[data-field="${name}"]`);
 
   const setFieldError = (name, text) => {
     const error = view.querySelector(`#${name}-error`);
+    if (!error) return;
     setText(error, text);
     show(error, Boolean(text));
-    const controls = name === 'size' ? fieldOf('size').querySelectorAll('input') : [input[name]];
+    const controls = CHOSEN.has(name) ? fieldOf(name).querySelectorAll('input') : [input[name]];
     for (const control of controls) setAttribute(control, 'aria-invalid', text ? 'true' : null);
   };
 
@@ -86,6 +92,34 @@ export function mountCreateForm(view, { send, onCreated }) {
     });
   };
 
+  const drawOffers = () => {
+    const offers = providerOffers(options, size);
+    if (!options.providers.some((one) => one.name === provider)) provider = options.providers.find((one) => one.name === options.defaults.provider)?.name ?? offers[0]?.name ?? null;
+    reconcile(el.offers, offers, (offer) => offer.name, () => clone('offer-template'), (label, offer) => {
+      const radio = label.firstElementChild;
+      const at = parts(label);
+      radio.value = offer.name;
+      radio.disabled = Boolean(source) && offer.name !== source.provider;
+      radio.checked = offer.name === provider;
+      radio.onchange = () => {
+        provider = offer.name;
+        delete input.location.dataset.touched;
+        draw();
+      };
+      for (const name of ['title', 'machine', 'price', 'month']) setText(at[name], offer[name]);
+    });
+    show(fieldOf('provider'), offers.length > 1);
+    setText(el.providerHint, source ? 'A snapshot can be started where it is stored.' : comparisonNote(options));
+  };
+
+  const drawSource = () => {
+    show(el.source, source !== null);
+    if (!source) return;
+    const text = snapshotText(source, page.titles(), Date.now());
+    setText(el.sourceName, text.name);
+    setText(el.sourceNote, `${text.size} · ${text.about}`);
+  };
+
   const drawAgent = () => {
     const { anthropic_api_key: key, claude_code_oauth_token: token } = options.configured ?? {};
     const configured = key || token;
@@ -105,19 +139,21 @@ export function mountCreateForm(view, { send, onCreated }) {
 
   const drawSide = () => {
     const card = cardNow();
-    const provider = providerNow();
+    const { title, currency } = providerNow() ?? {};
     const hours = Number(input.max_hours.value);
-    setText(el.sideMachine, card?.available ? `${plain(provider.title)} · ${card.where} · ${card.machine}` : '–');
+    setText(el.sideMachine, card?.available ? `${plain(title)} · ${card.where} · ${card.machine}` : '–');
     setText(el.sidePrice, card?.price ?? '–');
     setText(el.sideEnd, `Idle for ${duration(Number(input.idle_minutes.value) * 60)}, at the latest after ${duration(hours * 3600)}`);
-    setText(el.sideWorst, worstCase(card, hours, provider?.currency) ?? '');
+    setText(el.sideWorst, worstCase(card, hours, currency) ?? '');
   };
 
   const draw = () => {
     if (!options) return;
     const { defaults, configured = {} } = options;
-    setChoices(input.provider, providerChoices(options, size).map(({ name, label }) => ({ value: name, label })), defaults.provider);
-    setChoices(input.location, locationChoices(providerNow()).map(({ name, label }) => ({ value: name, label })), defaults.location ?? '');
+    if (source) provider = source.provider;
+    drawOffers();
+    const places = source?.locations.length ? new Set(['', ...source.locations]) : null;
+    setChoices(input.location, locationChoices(providerNow()).filter((one) => !places || places.has(one.name)).map(({ name, label }) => ({ value: name, label })), defaults.location ?? '');
     setChoices(input.web_ui, options.web_uis.map((one) => ({ value: one.name, label: plain(one.title) })), defaults.web_ui);
     setChoices(input.idle_minutes, idleChoices(options), defaults.idle_minutes);
     setChoices(input.image, (providerNow()?.images ?? []).map((name) => ({ value: name, label: plain(name) })), defaults.image);
@@ -125,20 +161,20 @@ export function mountCreateForm(view, { send, onCreated }) {
     setAttribute(input.max_hours, 'max', options.limits?.max_hours ? String(options.limits.max_hours) : null);
     setText(el.gitHint, configured.git_token ? 'Empty: the deployment’s own token.' : 'For a private repository, and to push.');
     setText(el.sshHint, configured.ssh_public_key ? 'Empty: the deployment’s own key.' : 'Without one there is no SSH, only the browser.');
+    const markets = providerNow()?.markets ?? [];
+    setChoices(input.market, [{ value: '', label: 'On demand' }, ...(markets.includes('spot') ? [{ value: 'spot', label: 'Spot: cheaper, may be taken back' }] : [])], '');
+    show(fieldOf('market'), markets.includes('spot'));
+    drawSource();
     drawSizes();
     drawAgent();
     drawSide();
   };
 
   /** @param {{title: string, detail: string}|null} trouble why the choices themselves are missing */
-  const drawNotices = (trouble) => {
+  const drawNotice = (trouble) => {
     const titles = new Map((options?.providers ?? []).map((one) => [one.name, plain(one.title)]));
-    const notices = trouble ? [{ key: '', ...trouble }] : (options.errors ?? []).map((error) => ({ key: error.provider, title: `${providerTitle(titles, error.provider)} is in trouble`, detail: plain(error.detail) }));
-    reconcile(el.notices, notices, (notice) => notice.key, () => clone('notice-template'), (element, notice) => {
-      element.className = 'notice -warn';
-      setText(parts(element).title, notice.title);
-      setText(parts(element).detail, notice.detail);
-    });
+    const notices = trouble ? [{ key: '', tone: '-warn', ...trouble }] : (options.errors ?? []).map((error) => ({ key: error.provider, tone: '-warn', title: `${providerTitle(titles, error.provider)} is in trouble`, detail: plain(error.detail) }));
+    drawNotices(el.notices, notices);
   };
 
   const setBusy = (on) => {
@@ -156,10 +192,10 @@ export function mountCreateForm(view, { send, onCreated }) {
   };
 
   const collect = (repo) => {
-    const values = { repo_url: repo.repo_url, size };
-    for (const name of ['provider', 'location', 'web_ui', 'idle_minutes', 'branch', 'name', 'max_hours', 'image', 'ssh_public_key']) values[name] = input[name].value;
+    const values = { repo_url: repo.repo_url, size, provider, snapshot_id: source?.id, trust_repo: input.trust_repo.checked };
+    for (const name of SIMPLE) values[name] = input[name].value;
     for (const name of SECRET_FIELDS) {
-      const wanted = name === 'git_token' || input.agent.value === name;
+      const wanted = name === 'git_token' || name === 'env' || input.agent.value === name;
       if (wanted) values[name] = takeSecret(name);
     }
     return createBody(values);
@@ -210,6 +246,8 @@ export function mountCreateForm(view, { send, onCreated }) {
     const hours = input.max_hours.value ? Number(input.max_hours.value) : 1;
     const most = options.limits?.max_hours ?? Number.POSITIVE_INFINITY;
     if (input.max_hours.validity.badInput || !(hours > 0 && hours <= most)) missing.set('max_hours', Number.isFinite(most) ? `Between 1 and ${most} hours.` : 'At least one hour.');
+    const { wrong } = readEnv(input.env.value);
+    if (wrong) missing.set('env', wrong);
     if (input.agent.value && !input[input.agent.value].value.trim() && !held.has(input.agent.value)) missing.set(input.agent.value, 'Paste the key, or choose another way above.');
     if (missing.size > 0) {
       showProblem(missing.size === 1 ? 'One thing needs a change' : `${missing.size} things need a change`, [], missing);
@@ -221,12 +259,15 @@ export function mountCreateForm(view, { send, onCreated }) {
     setBusy(true);
     showHeld();
     announce('Creating the workspace.');
-    const answer = await send(sent.body, sent.key);
+    const asked = page.session();
+    const answer = await page.api().create(sent.body, sent.key);
+    if (asked !== page.session()) return;
     if (answer.ok) {
       reset();
-      onCreated(answer.data);
+      page.onCreated(answer.data);
       return;
     }
+    if (answer.problem.status === 401) return void page.rejected();
     setBusy(false);
     explain(answer.problem);
     showHeld();
@@ -239,6 +280,8 @@ export function mountCreateForm(view, { send, onCreated }) {
     el.form.reset();
     for (const control of Object.values(input)) delete control.dataset.touched;
     for (const name of SECRET_FIELDS) input[name].value = '';
+    source = null;
+    provider = options?.defaults.provider ?? provider;
     size = options?.defaults.size ?? size;
     el.advanced.open = false;
     clearErrors();
@@ -266,29 +309,55 @@ export function mountCreateForm(view, { send, onCreated }) {
     if (result && !result.ok) setFieldError('repo_url', result.reason);
   });
 
+  el.sourceOff.addEventListener('click', () => {
+    source = null;
+    draw();
+    input.repo_url.focus();
+  });
+
+  /** What an address says about a new workspace. */
+  const prefill = (repo, branch) => {
+    if (repo !== null) input.repo_url.value = repo.slice(0, 2000);
+    if (branch !== null) {
+      input.branch.value = branch.slice(0, 300);
+      input.branch.dataset.touched = 'true';
+    }
+    const result = readRepo();
+    if (result && !result.ok) setFieldError('repo_url', result.reason);
+  };
+
+  /** The snapshot that an address names: looked up, since it decides the provider and knows the repository. */
+  const startFrom = async (id) => {
+    const asked = page.session();
+    const answer = await page.api().snapshots();
+    if (asked !== page.session()) return;
+    const found = answer.ok ? answer.data.snapshots.find((one) => one.id === id) : null;
+    if (!found) return void drawNotices(el.notices, [{ key: 'source', tone: '-warn', title: 'This snapshot cannot be started from', detail: answer.ok ? 'It is not among your snapshots any more.' : troubleText(answer.problem, '').title }]);
+    source = found;
+    if (!input.repo_url.value && found.repo_url) prefill(found.repo_url, null);
+    draw();
+  };
+
   readRepo();
   return {
     /** @param {import('./create-logic.js').Options} fresh */
-    update(fresh) {
+    takeOptions(fresh) {
       options = fresh;
       size ??= fresh.defaults.size ?? 'medium';
       draw();
-      drawNotices(null);
+      drawNotice(null);
     },
     /** The choices could not be loaded. @param {{title: string, detail: string}} trouble */
     setTrouble(trouble) {
-      if (!options) drawNotices({ title: `Nothing can be created now. ${trouble.title}.`, detail: trouble.detail });
+      if (!options) drawNotice({ title: `Nothing can be created now. ${trouble.title}.`, detail: trouble.detail });
     },
-    /** @param {string|null} repo @param {string|null} branch */
-    prefill(repo, branch) {
-      if (repo !== null) input.repo_url.value = repo.slice(0, 2000);
-      if (branch !== null) {
-        input.branch.value = branch.slice(0, 300);
-        input.branch.dataset.touched = 'true';
-      }
-      const result = readRepo();
-      if (result && !result.ok) setFieldError('repo_url', result.reason);
+    /** @param {{repo: string|null, branch: string|null, snapshot: string|null}} about */
+    enter({ repo, branch, snapshot }) {
+      if (source && source.id !== snapshot) source = null;
+      prefill(repo, branch);
+      draw();
       input.repo_url.focus();
+      if (snapshot && source?.id !== snapshot) startFrom(snapshot);
     },
     reset,
   };

@@ -22,7 +22,7 @@ import { duration, hourlyPrice, money, plain } from './format.js';
 export const SIZES = ['small', 'medium', 'large'];
 
 /** Fields whose values are secrets: they leave the page once, in the body of the request, and the form at once. */
-export const SECRET_FIELDS = ['anthropic_api_key', 'claude_code_oauth_token', 'git_token'];
+export const SECRET_FIELDS = ['anthropic_api_key', 'claude_code_oauth_token', 'git_token', 'env'];
 
 const SCENARIOS = [
   ['hours_4_days_20', '4 h × 20 days'],
@@ -76,18 +76,34 @@ function offerIn(size, location) {
 }
 
 /**
- * Providers for the choice, the cheapest for this size first.
- * @param {Options} options @param {string} size @returns {{name: string, label: string}[]}
+ * Every provider's best offer for this size, the cheapest first; those that tell no price or offer none are last.
+ * Amounts of different currencies are compared as they stand, which the view says.
+ * @param {Options} options @param {string} size
+ * @returns {{name: string, title: string, available: boolean, machine: string, price: string, month: string}[]}
  */
-export function providerChoices(options, size) {
-  const price = (provider) => provider.sizes.find((one) => one.size === size)?.price_per_hour ?? Number.POSITIVE_INFINITY;
+export function providerOffers(options, size) {
+  const found = (provider) => provider.sizes.find((one) => one.size === size);
+  const price = (provider) => found(provider)?.price_per_hour ?? (found(provider) ? Number.MAX_VALUE : Number.POSITIVE_INFINITY);
   return [...options.providers]
     .sort((one, other) => (price(one) === price(other) ? 0 : price(one) - price(other)))
     .map((provider) => {
-      const perHour = price(provider);
-      const suffix = Number.isFinite(perHour) ? ` · from ${hourlyPrice(perHour, provider.currency)}` : '';
-      return { name: provider.name, label: plain(provider.title || provider.name) + suffix };
+      const best = found(provider);
+      const offer = { name: provider.name, title: plain(provider.title || provider.name), available: Boolean(best), machine: 'Not offered now', price: '', month: '' };
+      if (!best) return offer;
+      const month = best.scenarios?.hours_8_days_20;
+      return {
+        ...offer,
+        machine: `${best.vcpu} vCPU · ${best.memory_gib} GB · ${plain(best.server_type)} · ${plain(best.location)}`,
+        price: hourlyPrice(best.price_per_hour, provider.currency),
+        month: Number.isFinite(month) ? `${money(month, provider.currency)} for 8 h × 20 days` : 'Price unknown',
+      };
     });
+}
+
+/** What to know about a comparison. @param {Options} options */
+export function comparisonNote(options) {
+  const currencies = new Set(options.providers.map((one) => one.currency));
+  return options.providers.length > 1 && currencies.size > 1 ? `Cheapest first; ${[...currencies].map(plain).join(' and ')} are compared as they stand.` : '';
 }
 
 /** @param {Provider|undefined} provider @returns {{name: string, label: string}[]} */
@@ -123,15 +139,36 @@ export function worstCase(card, hours, currency) {
 }
 
 /**
+ * Lines of `NAME=value` as the API wants them; a line without a name is what is wrong with it.
+ * @param {string} text @returns {{env: Record<string, string>|null, wrong: string|null}}
+ */
+export function readEnv(text) {
+  const lines = text.split('\n').map((line) => line.replace(/^\s*(export\s+)?/, '').replace(/\r$/, '')).filter((line) => line && !line.startsWith('#'));
+  const env = {};
+  for (const line of lines) {
+    const [, name, value] = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/.exec(line) ?? [];
+    // What stands there may be a secret, so it is counted and not repeated.
+    if (!name) return { env: null, wrong: `Line ${lines.indexOf(line) + 1} is not NAME=value.` };
+    env[name] = value.replace(/^(["'])(.*)\1$/, '$2');
+  }
+  return { env: lines.length > 0 ? env : null, wrong: null };
+}
+
+const NUMBERS = new Set(['idle_minutes', 'max_hours']);
+
+/**
  * The body of `POST /vms`: what was left empty is left out, so that the API's defaults hold.
- * @param {Record<string, string|null|undefined>} values
+ * @param {Record<string, any>} values
  */
 export function createBody(values) {
   const body = {};
   for (const [field, raw] of Object.entries(values)) {
     const text = typeof raw === 'string' ? raw.trim() : raw;
-    if (text === '' || text === null || text === undefined) continue;
-    body[field] = field === 'idle_minutes' || field === 'max_hours' ? Number(text) : text;
+    if (text === '' || text === null || text === undefined || text === false) continue;
+    if (NUMBERS.has(field)) body[field] = Number(text);
+    else if (field === 'allow_from') body[field] = text.split(/[\s,]+/).filter(Boolean);
+    else if (field === 'env') body[field] = readEnv(text).env ?? undefined;
+    else body[field] = text;
   }
   return body;
 }
@@ -145,13 +182,15 @@ export function fieldErrors(problem, known) {
   const fields = new Map();
   const rest = [];
   for (const error of problem.errors ?? []) {
-    const detail = plain(error.detail);
-    if (!known.has(error.field)) {
-      rest.push(`${plain(error.field)}: ${detail}`);
+    // `env.NAME` and `allow_from[2]` belong to their fields.
+    const [, field, inner] = /^(\w+)(?:[.[](.+?)\]?)?$/.exec(error.field) ?? [];
+    const detail = inner ? `${plain(inner)} ${plain(error.detail)}` : plain(error.detail);
+    if (!known.has(field)) {
+      rest.push(`${plain(error.field)}: ${plain(error.detail)}`);
       continue;
     }
     const said = sentence(detail);
-    fields.set(error.field, fields.has(error.field) ? `${fields.get(error.field)} ${said}` : said);
+    fields.set(field, fields.has(field) ? `${fields.get(field)} ${said}` : said);
   }
   return { fields, rest };
 }

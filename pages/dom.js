@@ -69,6 +69,23 @@ export function setLines(list, lines) {
   reconcile(list, lines, (_, index) => String(index), () => document.createElement('li'), setText);
 }
 
+/**
+ * @param {Element} parent
+ * @param {{key: string, tone: string, title: string, detail: string}[]} notices the bad ones have a button to try again
+ * @param {() => void} [retry]
+ */
+export function drawNotices(parent, notices, retry) {
+  reconcile(parent, notices, (notice) => notice.key, () => clone('notice-template'), (element, notice) => {
+    const el = parts(element);
+    element.className = `notice ${notice.tone}`;
+    setText(el.title, notice.title);
+    setText(el.detail, notice.detail);
+    show(el.detail, Boolean(notice.detail));
+    show(el.retry, notice.tone === '-bad' && Boolean(retry));
+    el.retry.onclick = () => retry();
+  });
+}
+
 /** Fills a <select>, keeping its value if it is still there. */
 export function setChoices(select, choices, fallback) {
   const value = select.value;
@@ -79,6 +96,28 @@ export function setChoices(select, choices, fallback) {
   const has = (wanted) => choices.some((choice) => String(choice.value) === String(wanted));
   if (has(value) && select.dataset.touched) select.value = value;
   else if (has(fallback)) select.value = String(fallback);
+}
+
+/**
+ * A disclosure that is left behind like a menu: by choosing, by Escape, by a click or the focus elsewhere.
+ * @param {HTMLDetailsElement} menu
+ */
+export function mountMenu(menu) {
+  const summary = menu.firstElementChild;
+  menu.addEventListener('click', (event) => {
+    if (event.target.closest('.menu-item')) menu.open = false;
+  });
+  menu.addEventListener('keydown', (event) => {
+    if (event.key !== 'Escape' || !menu.open) return;
+    menu.open = false;
+    summary.focus();
+  });
+  menu.addEventListener('focusout', (event) => {
+    if (event.relatedTarget && !menu.contains(event.relatedTarget)) menu.open = false;
+  });
+  document.addEventListener('pointerdown', (event) => {
+    if (menu.open && !menu.contains(event.target)) menu.open = false;
+  });
 }
 
 /** Says something to people who do not see it. Sent in one breath, later words do not drown earlier ones. */

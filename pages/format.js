@@ -111,3 +111,26 @@ export function safeUrl(text) {
   const local = url.protocol === 'http:' && ['localhost', '127.0.0.1', '[::1]'].includes(url.hostname);
   return (url.protocol === 'https:' || local) && !url.username && !url.password ? url.href : null;
 }
+
+/**
+ * A one-time link that leads on to another of the VM's own addresses; without one, or with a stranger's, to where
+ * it leads anyway.
+ * @param {unknown} link @param {unknown} target @returns {string|null}
+ */
+export function leadingTo(link, target) {
+  const url = safeUrl(link);
+  const to = target ? safeUrl(target) : null;
+  if (!url || !to || new URL(url).origin !== new URL(to).origin) return url;
+  const it = new URL(url);
+  it.searchParams.set('next', new URL(to).pathname);
+  return it.href;
+}
+
+/**
+ * A price as the API writes it: an object with a currency and one amount.
+ * @param {{currency: string}|null|undefined} price
+ */
+export function priceOf(price) {
+  const amount = Object.values(price ?? {}).find(Number.isFinite);
+  return amount === undefined ? '' : money(amount, price.currency);
+}

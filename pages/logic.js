@@ -52,6 +52,9 @@ const PHASE_WORK = {
 /** What a boot takes when the list holds no finished one to compare with. */
 const USUAL_SECONDS = { booting: 30, docker: 25, clone: 5, devcontainer: 60, ui: 15 };
 
+/** A boot that seems older is one after a stop and a start. */
+const LONGEST_BOOT_MS = 3 * 3_600_000;
+
 const REASONS = {
   apt_failed: 'System packages could not be installed.',
   download_failed: 'A program could not be downloaded.',
@@ -121,18 +124,24 @@ export function stateOf(vm) {
   if (vm.phase === 'failed') return { label: 'Failed', tone: 'bad' };
   if (vm.phase === 'stopping' || vm.want === 'stop') return { label: 'Stopping', tone: 'quiet' };
   if (isBooting(vm)) return { label: 'Starting', tone: 'busy' };
+  if (vm.want === 'snapshot') return { label: 'Taking a snapshot', tone: 'busy' };
   if (vm.phase !== 'ready') return { label: phaseTitle(vm.phase), tone: 'warn' };
   return vm.services_ready ? { label: 'Ready', tone: 'good' } : { label: 'Not reporting', tone: 'warn' };
 }
 
 /**
  * What makes sense now. The API has the last word. @param {Vm} vm
- * @returns {{start: boolean, stop: boolean, extend: boolean}}
+ * @returns {{start: boolean, stop: boolean, extend: boolean, snapshot: boolean}}
  */
 export function actionsOf(vm) {
   const asked = vm.want === 'stop' || vm.want === 'snapshot';
   const runs = vm.state === 'running' && vm.phase !== 'stopping';
-  return { start: vm.state === 'stopped', stop: runs && !asked, extend: (runs || vm.state === 'creating') && !asked };
+  return {
+    start: vm.state === 'stopped',
+    stop: runs && !asked,
+    extend: (runs || vm.state === 'creating') && !asked,
+    snapshot: vm.state === 'stopped' || (runs && !asked && !isBooting(vm)),
+  };
 }
 
 /**
@@ -155,11 +164,13 @@ export function usualSeconds(vms) {
 
 /**
  * The boot as steps. A finished phase has the seconds the VM reported. The running one has those since the
- * page saw it begin (`since`); a page opened later only knows the VM's age, so its figure is `rough`.
+ * page saw it begin (`since`); a page opened later only knows the VM's age, so its figure is `rough`. So is what only
+ * this page has timed (`took`): nobody reports how long the server itself took.
  * @param {Vm} vm @param {number} now @param {Record<string, number>} usual @param {number|null} since
+ * @param {Record<string, number>} took
  * @returns {Step[]}
  */
-export function timeline(vm, now, usual, since = null) {
+export function timeline(vm, now, usual, since = null, took = {}) {
   const times = new Map((vm.boot?.phases ?? []).map((time) => [time.phase, time.seconds]));
   const failedAt = vm.phase === 'failed' ? (vm.boot?.reason?.phase ?? null) : null;
   const current = failedAt ?? vm.phase;
@@ -169,12 +180,14 @@ export function timeline(vm, now, usual, since = null) {
     const step = { phase, title: phaseTitle(phase), state: 'waiting', seconds: null, rough: false, usual: usual[phase] };
     const reported = times.get(phase) ?? null;
     if (index === at && failedAt) return { ...step, state: 'failed', seconds: reported };
-    if (index < at) return { ...step, state: 'done', seconds: reported };
+    if (index < at) return { ...step, state: 'done', seconds: reported ?? took[phase] ?? null, rough: reported === null };
     // Docker and clone run side by side: one may be done before its turn.
     if (index !== at) return reported === null ? step : { ...step, state: 'done', seconds: reported };
     const before = BOOT_PHASES.slice(0, at).reduce((sum, earlier) => sum + (times.get(earlier) ?? usual[earlier]), 0);
+    // The first phase begins with the VM; after a stop and a start nobody knows when, unless this page saw it.
     const rough = since === null && phase !== 'booting';
-    const begun = rough ? created + before * 1000 : phase === 'booting' ? created : since;
+    const begun = since ?? (rough ? created + before * 1000 : created);
+    if (since === null && now - begun > LONGEST_BOOT_MS) return { ...step, state: 'active', rough: true };
     return { ...step, state: 'active', seconds: Math.max(0, Math.floor((now - begun) / 1000)), rough };
   });
 }
@@ -200,7 +213,8 @@ export function stepShare(step) {
 export function stepTime(step) {
   if (step.state === 'waiting') return `usually ${duration(step.usual)}`;
   if (step.seconds === null) return '';
-  return `${step.rough ? 'about ' : ''}${duration(step.seconds)}`;
+  const against = step.state === 'active' ? ` of ${duration(step.usual)}` : '';
+  return `${step.rough ? 'about ' : ''}${duration(step.seconds)}${against}`;
 }
 
 /** The whole boot of a VM that is up, or null when it was never reported. @param {Vm} vm */
@@ -368,7 +382,7 @@ export function pollDelay({ vms, failures, retryAfterSeconds, random }) {
     const backoff = Math.min(POLL_MOST_MS, 5000 * 2 ** (failures - 1));
     return Math.round(Math.max(backoff, (retryAfterSeconds ?? 0) * 1000) * (1 + 0.2 * random));
   }
-  const changing = vms.some((vm) => !vm.stale && (isBooting(vm) || vm.state === 'deleting' || vm.state === 'stopping'));
+  const changing = vms.some((vm) => !vm.stale && (isBooting(vm) || ['stop', 'snapshot'].includes(vm.want) || vm.state === 'deleting' || vm.state === 'stopping'));
   const calm = vms.length === 0 ? POLL_EMPTY_MS : POLL_CALM_MS;
   return Math.round((changing ? POLL_BUSY_MS : calm) * (1 + 0.1 * random));
 }
@@ -422,15 +436,17 @@ export function attemptLines(attempts) {
   return (attempts ?? []).map((one) => `${plain(one.server_type)} in ${plain(one.location)}: ${words[one.outcome] ?? plain(one.outcome)}`);
 }
 
+const VIEWS = ['new', 'snapshots', 'costs', 'leftovers'];
+
 /**
  * The address after `#`. @param {string} hash
- * @returns {{view: 'list'|'new', repo: string|null, branch: string|null}}
+ * @returns {{view: string, repo: string|null, branch: string|null, snapshot: string|null}}
  */
 export function parseHash(hash) {
   const [name, query = ''] = hash.replace(/^#\/?/, '').split('?', 2);
-  if (name !== 'new') return { view: 'list', repo: null, branch: null };
-  const parameters = new URLSearchParams(query);
-  return { view: 'new', repo: parameters.get('repo'), branch: parameters.get('branch') };
+  const view = VIEWS.includes(name) ? name : 'list';
+  const parameters = new URLSearchParams(view === 'new' ? query : '');
+  return { view, repo: parameters.get('repo'), branch: parameters.get('branch'), snapshot: parameters.get('snapshot') };
 }
 
 /**

@@ -1,6 +1,6 @@
 /**
  * Where the API's address and the token are kept: in this tab, or on this device if the user says it is
- * theirs. Nothing else is ever stored.
+ * theirs. Nothing else is ever stored. Also what tabs tell each other: that something changed, never what.
  */
 
 const KEY = 'mayfly-session';
@@ -42,6 +42,19 @@ export function watchForgotten(onForgotten) {
   window.addEventListener('storage', (event) => {
     if ((event.key === KEY || event.key === null) && event.newValue === null && !loadSession()) onForgotten();
   });
+}
+
+const CHANNEL = 'mayfly-changed';
+const channel = 'BroadcastChannel' in globalThis ? new BroadcastChannel(CHANNEL) : null;
+
+/** Another tab asks again at once, instead of at its next poll. */
+export function tellOtherTabs() {
+  channel?.postMessage('changed');
+}
+
+/** @param {() => void} onChanged */
+export function watchOtherTabs(onChanged) {
+  channel?.addEventListener('message', onChanged);
 }
 
 /** @returns {Storage[]} the tab's first; none where the browser forbids them */

@@ -3,7 +3,7 @@
  * it is given; asking the API and keeping the state is app.js's business.
  */
 
-import { clone, parts, reconcile, setAttribute, setText, show } from './dom.js';
+import { drawNotices, parts, reconcile, setAttribute, setText, show } from './dom.js';
 import { counted, duration, plain } from './format.js';
 import { providerTitle, totalsText, usualSeconds } from './logic.js';
 import { createRow, updateRow } from './vm-row.js';
@@ -11,8 +11,8 @@ import { createRow, updateRow } from './vm-row.js';
 /**
  * @typedef {{vms: import('./logic.js').Vm[], totals: import('./logic.js').Totals|null, errors: import('./logic.js').ProviderError[],
  *   trouble: {title: string, detail: string, retryInSeconds: number|null}|null, loaded: boolean, now: number, updatedAt: number|null,
- *   asking: boolean, pending: Map<string, 'deleting'|'opening'|'stopping'|'starting'|'extending'>, rowErrors: Map<string, string>, rowNews: Map<string, string>, blocked: Map<string, string>,
- *   since: Map<string, {phase: string, at: number|null}>, titles: Map<string, string>, owner: string}} ListState
+ *   asking: boolean, pending: Map<string, import('./vm-actions.js').Doing>, rowErrors: Map<string, string>, rowNews: Map<string, string>, blocked: Map<string, string>,
+ *   since: Map<string, {phase: string, at: number|null, took: Record<string, number>}>, titles: Map<string, string>, owner: string}} ListState
  */
 
 /**
@@ -63,6 +63,7 @@ function updateRows(el, state, actions) {
       vm,
       now: state.now,
       since: state.since.get(vm.id)?.at ?? null,
+      took: state.since.get(vm.id)?.took ?? {},
       usual,
       pending: state.pending.get(vm.id) ?? null,
       error: state.rowErrors.get(vm.id) ?? null,
@@ -100,17 +101,9 @@ function updateNotices(parent, { trouble, errors, titles }, retry) {
     tone: '-warn',
     title: `${providerTitle(titles, error.provider)} is in trouble`,
     detail: plain(error.detail),
-    retry: false,
   }));
   if (trouble) {
-    notices.unshift({ key: 'api', tone: '-bad', title: trouble.title, detail: trouble.detail, retry: true });
+    notices.unshift({ key: 'api', tone: '-bad', title: trouble.title, detail: trouble.detail });
   }
-  reconcile(parent, notices, (notice) => notice.key, () => clone('notice-template'), (element, notice) => {
-    const el = parts(element);
-    element.className = `notice ${notice.tone}`;
-    setText(el.title, notice.title);
-    setText(el.detail, notice.detail);
-    show(el.retry, notice.retry);
-    el.retry.onclick = retry;
-  });
+  drawNotices(parent, notices, retry);
 }

@@ -3,7 +3,7 @@
  * complete and idempotent. What the figures mean is in logic.js; what the buttons do is app.js's business.
  */
 
-import { clone, copyWithFeedback, parts, reconcile, setAttribute, setLink, setText, show } from './dom.js';
+import { clone, copyWithFeedback, mountMenu, parts, reconcile, setAttribute, setLink, setText, show } from './dom.js';
 import { clockTime, duration, instant, plain, safeUrl } from './format.js';
 import {
   actionsOf, bootProgress, bootText, bootTime, costText, expiryText, failure, idleText, isBooting, phaseTitle, stateOf, stepShare, stepTime, timeline,
@@ -12,11 +12,12 @@ import {
 
 /**
  * @typedef {import('./logic.js').Vm} Vm
- * @typedef {{vm: Vm, now: number, since: number|null, usual: Record<string, number>,
- *   pending: 'deleting'|'opening'|'stopping'|'starting'|'extending'|null, error: string|null, news: string|null, blockedUrl: boolean, provider: string, ownerShown: boolean}} RowModel
- * @typedef {Record<'open'|'remove'|'stop'|'start'|'extend', (vm: Vm) => void>} RowActions
+ * @typedef {{vm: Vm, now: number, since: number|null, took: Record<string, number>, usual: Record<string, number>,
+ *   pending: import('./vm-actions.js').Doing|null, error: string|null, news: string|null, blockedUrl: boolean, provider: string, ownerShown: boolean}} RowModel
+ * @typedef {Record<typeof ACTIONS[number], (vm: Vm) => void>} RowActions
  */
 
+const ACTIONS = ['open', 'terminal', 'status', 'start', 'extend', 'stop', 'snapshot', 'remove'];
 let rows = 0;
 
 /** @param {RowActions} actions @returns {HTMLElement} */
@@ -26,11 +27,12 @@ export function createRow(actions) {
   rows += 1;
   el.name.id = `vm-${rows}`;
   row.setAttribute('aria-labelledby', el.name.id);
-  for (const action of [el.open, el.status, el.terminal, el.start, el.ssh, el.extend, el.stop, el.why.firstElementChild, el.details.firstElementChild]) {
+  for (const action of [...ACTIONS.filter((name) => name !== 'remove').map((name) => el[name]), el.ssh, el.why.firstElementChild, el.details.firstElementChild]) {
     action.setAttribute('aria-describedby', el.name.id);
   }
   row.rowParts = el;
-  for (const name of ['open', 'remove', 'stop', 'start', 'extend']) el[name].addEventListener('click', () => actions[name](row.vm));
+  for (const name of ACTIONS) el[name].addEventListener('click', () => actions[name](row.vm));
+  mountMenu(el.menu);
   el.details.addEventListener('toggle', () => updateDetails(el.detailList, row.vm, row.now));
   el.ssh.addEventListener('click', () => copyWithFeedback(el.sshText, row.vm.ssh.command, 'SSH command'));
   return row;
@@ -66,7 +68,7 @@ export function updateRow(row, model) {
 
 /** @param {RowModel} model */
 function updateTitle(el, { vm, pending }) {
-  const doing = { deleting: 'Deleting', stopping: 'Stopping', starting: 'Starting' }[pending ?? ''];
+  const doing = { deleting: 'Deleting', stopping: 'Stopping', starting: 'Starting', snapshotting: 'Taking a snapshot' }[pending ?? ''];
   const state = doing ? { label: doing, tone: 'quiet' } : stateOf(vm);
   setText(el.nameText, plain(vm.name));
   setText(el.stateText, state.label);
@@ -83,24 +85,31 @@ function updateTitle(el, { vm, pending }) {
 
 /** @param {RowModel} model */
 function updateActions(el, { vm, pending, blockedUrl }) {
-  const up = vm.state === 'running' && vm.phase === 'ready' && pending !== 'deleting';
+  const stays = pending !== 'deleting';
+  const up = stays && vm.state === 'running' && vm.phase === 'ready';
   const terminal = safeUrl(vm.urls?.terminal);
   const status = safeUrl(vm.urls?.status);
   show(el.open, up);
   setText(el.openText, blockedUrl ? 'Open now' : pending === 'opening' ? 'Opening…' : 'Open');
   setAttribute(el.open, 'aria-busy', pending === 'opening' ? 'true' : null);
   show(el.terminal, up && terminal !== null);
-  setLink(el.terminal, terminal);
-  const inside = vm.state === 'running' && !up && pending !== 'deleting';
-  show(el.status, inside && status !== null && vm.phase !== 'booting');
-  setLink(el.status, status);
-  show(el.ssh, Boolean(vm.ssh?.command) && vm.state === 'running' && pending !== 'deleting');
+  // The VM's own door keeps the log: until the workspace is up it is the first thing to look at, later the last.
+  const hasLog = stays && vm.state === 'running' && status !== null && vm.phase !== 'booting';
+  show(el.status, hasLog);
+  const inMenu = el.status.parentElement === el.menuItems;
+  if (up && !inMenu) el.menuItems.append(el.status);
+  if (!up && inMenu) el.terminal.before(el.status);
+  el.status.className = up ? 'menu-item' : 'button';
+  show(el.ssh, stays && Boolean(vm.ssh?.command) && vm.state === 'running');
   show(el.remove, pending !== 'deleting' && vm.state !== 'deleting');
   const free = pending === null && !vm.stale;
   const can = actionsOf(vm);
   show(el.start, free && can.start);
   show(el.stop, free && can.stop);
   show(el.extend, free && can.extend);
+  show(el.snapshot, free && can.snapshot);
+  setAttribute(el.more, 'aria-label', `More for ${plain(vm.name)}`);
+  show(el.menu, [...el.menuItems.children].some((item) => !item.hidden));
   setAttribute(el.remove, 'aria-label', `Delete ${plain(vm.name)}`);
   setAttribute(el.remove, 'title', 'Delete');
 }
@@ -122,11 +131,11 @@ function updateTrouble(el, { vm, error, news, pending, provider }) {
 }
 
 /** @param {RowModel} model */
-function updateBoot(el, { vm, now, usual, since, pending }) {
+function updateBoot(el, { vm, now, usual, since, took, pending }) {
   const shown = (isBooting(vm) || (vm.phase === 'failed' && vm.state === 'running')) && pending !== 'deleting';
   show(el.boot, shown);
   if (!shown) return;
-  const steps = timeline(vm, now, usual, since);
+  const steps = timeline(vm, now, usual, since, took);
   const { share, secondsLeft } = bootProgress(steps);
   const failed = vm.phase === 'failed';
   const title = bootText(vm);

@@ -71,6 +71,12 @@ export function newVm(changes = {}, ageSeconds = 0) {
   }, ageSeconds);
 }
 
+export const someSnapshot = (changes = {}) => ({
+  id: 'hetzner-71', provider: 'hetzner', description: 'with the database filled', created_at: new Date(Date.now() - 7_200_000).toISOString(), age_seconds: 7200,
+  size_gb: 2.3, min_disk_gb: 40, is_ready: true, is_clean: true, profile: 'coding', repo_url: 'https://github.com/riverside/atlas',
+  expires_at: new Date(Date.now() + 29 * 86_400_000).toISOString(), locations: [], ...changes,
+});
+
 export const problem = (status, code, detail, more = {}) => ({ status, body: { type: 'about:blank', title: code, status, code, detail, request_id: 'req-1', ...more } });
 
 /**
@@ -82,7 +88,7 @@ export async function startStub({ allowOrigin = null, port = 0 } = {}) {
   const headers = await pageHeaders();
   const stub = {
     token: 'stub-token-not-a-secret', vms: [], errors: [], options: someOptions(), healthz: { status: 'ok', version: '0.1.0', simulation: false },
-    delayMs: 0, answers: new Map(), /** @type {Seen[]} */ seen: [], created: new Map(), openUrl: null, url: '', stop: null, pageHits: [],
+    delayMs: 0, answers: new Map(), /** @type {Seen[]} */ seen: [], created: new Map(), snapshots: [], orphans: [], openUrl: null, url: '', stop: null, pageHits: [],
   };
 
   const listing = () => {
@@ -101,6 +107,14 @@ export async function startStub({ allowOrigin = null, port = 0 } = {}) {
     if (seen.path === '/options') return { status: 200, body: stub.options };
     if (seen.path === '/vms' && seen.method === 'GET') return { status: 200, body: listing() };
     if (seen.path === '/vms' && seen.method === 'POST') return create(seen);
+    if (seen.path === '/vms' && seen.method === 'DELETE') return removeAll();
+    if (seen.path === '/snapshots') return { status: 200, body: { snapshots: stub.snapshots, errors: [] } };
+    if (seen.path.startsWith('/snapshots/')) {
+      stub.snapshots = stub.snapshots.filter((one) => `/snapshots/${one.id}` !== seen.path);
+      return { status: 200, body: { deleted: true, already_gone: false, id: seen.path.slice(11) } };
+    }
+    if (seen.path === '/orphans') return { status: 200, body: { orphans: stub.orphans, errors: [] } };
+    if (seen.path === '/reap') return { status: 200, body: { dry_run: false, reaped: stub.orphans.splice(0), failed: [], of_others: 0 } };
     const [, id, action] = /^\/vms\/([^/]+)(?:\/(\w+))?$/.exec(seen.path) ?? [];
     const vm = stub.vms.find((one) => one.id === decodeURIComponent(id ?? ''));
     if (seen.method === 'DELETE' && !action) {
@@ -116,8 +130,16 @@ export async function startStub({ allowOrigin = null, port = 0 } = {}) {
     const later = (minutes) => new Date(Date.parse(vm.expires_at) + minutes * 60_000).toISOString();
     if (action === 'stop') return acted(202, { want: 'stop' }, 'The VM saves its work first.');
     if (action === 'start') return acted(202, { state: 'running', phase: 'booting', want: null }, 'The VM starts, for 12 hours at the most.');
+    if (action === 'snapshots') return acted(202, { want: 'snapshot' }, 'The VM writes everything to its disk first.');
     if (action === 'extend') return acted(200, { expires_at: later(seen.body.minutes), want: 'keep' }, 'It ends later.');
     return problem(404, 'not_found', 'No such route.');
+  };
+
+  /** At most twenty per call, as the API does it. */
+  const removeAll = () => {
+    const deleted = [...stub.vms.splice(0, 20).map((vm) => ({ kind: 'vm', id: vm.id, name: vm.name }))];
+    if (stub.vms.length === 0) deleted.push(...stub.snapshots.splice(0).map((one) => ({ kind: 'snapshot', id: one.id, name: one.description })));
+    return { status: 200, body: { deleted, failed: [], remaining: stub.vms.length, detail: 'Done.' } };
   };
 
   const create = (seen) => {
@@ -133,7 +155,7 @@ export async function startStub({ allowOrigin = null, port = 0 } = {}) {
 
   const server = createServer(async (request, response) => {
     const path = new URL(request.url, 'http://stub').pathname;
-    const isApi = /^\/(healthz|options|vms)(\/|$)/.test(path);
+    const isApi = /^\/(healthz|options|vms|snapshots|orphans|reap|openapi\.json)(\/|$)/.test(path);
     if (!isApi) return servePage(path, response, headers, stub);
     const cors = allowOrigin && request.headers.origin === allowOrigin()
       ? { 'access-control-allow-origin': request.headers.origin, 'access-control-allow-headers': 'authorization, content-type, idempotency-key', 'access-control-allow-methods': 'GET, POST, DELETE' }

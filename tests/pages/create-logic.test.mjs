@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
-  attemptFor, createBody, fieldErrors, idleChoices, locationChoices, outcomeUnknown, providerChoices, sizeCards, worstCase,
+  attemptFor, comparisonNote, createBody, fieldErrors, idleChoices, locationChoices, outcomeUnknown, providerOffers, readEnv, sizeCards, worstCase,
 } from '../../pages/create-logic.js';
 
 const size = (name, price, offers = []) => ({
@@ -46,9 +46,18 @@ test('without a provider there are three cards that cannot be chosen', () => {
   assert.deepEqual(sizeCards(undefined, null).map((card) => card.available), [false, false, false]);
 });
 
-test('providers are sorted by the price of the chosen size; those without it come last', () => {
-  const options = { providers: [provider('dear', [size('small', 0.5)]), provider('none', []), hetzner] };
-  assert.deepEqual(providerChoices(options, 'small').map((one) => one.label), ['HETZNER · from €0.01/h', 'DEAR · from €0.50/h', 'NONE']);
+test('providers are sorted by the price of the chosen size; no price is no low one, and those without the size come last', () => {
+  const silent = provider('silent', [{ ...size('small', 0), price_per_hour: null, scenarios: null }]);
+  const options = { providers: [provider('none', []), silent, provider('dear', [size('small', 0.5)]), hetzner] };
+  const offers = providerOffers(options, 'small');
+  assert.deepEqual(offers.map((one) => one.name), ['hetzner', 'dear', 'silent', 'none']);
+  assert.deepEqual(offers[0], { name: 'hetzner', title: 'HETZNER', available: true, machine: '2 vCPU · 4 GB · t-small · fsn1', price: '€0.01/h', month: '€1.60 for 8 h × 20 days' });
+  assert.deepEqual(offers.slice(2).map((one) => [one.available, one.price, one.month]), [[true, '–', 'Price unknown'], [false, '', '']]);
+});
+
+test('amounts of several currencies are compared, and it is said how', () => {
+  assert.equal(comparisonNote({ providers: [hetzner, provider('b', [])] }), '');
+  assert.equal(comparisonNote({ providers: [hetzner, { ...hetzner, currency: 'USD' }] }), 'Cheapest first; EUR and USD are compared as they stand.');
 });
 
 test('locations are places, and the first choice is to have none', () => {
@@ -71,10 +80,20 @@ test('what is empty is left to the API’s defaults, and numbers are numbers', (
   assert.deepEqual(createBody({ repo_url: ' https://h/o/r ', branch: '', location: null, idle_minutes: '30', max_hours: '12', name: undefined }), { repo_url: 'https://h/o/r', idle_minutes: 30, max_hours: 12 });
 });
 
+test('an environment is lines of NAME=value, and what is wrong in it is not repeated', () => {
+  assert.deepEqual(readEnv(' export A=1\nB="two words"\r\n\n# no\nC=a=b'), { env: { A: '1', B: 'two words', C: 'a=b' }, wrong: null });
+  assert.deepEqual(readEnv('\n'), { env: null, wrong: null });
+  assert.deepEqual(readEnv('A=1\nhush hush'), { env: null, wrong: 'Line 2 is not NAME=value.' });
+  assert.deepEqual(createBody({ env: 'A=1', allow_from: ' 203.0.113.0/24, 2001:db8::/32 ', trust_repo: false, snapshot_id: undefined }), { env: { A: '1' }, allow_from: ['203.0.113.0/24', '2001:db8::/32'] });
+  assert.deepEqual(createBody({ trust_repo: true, env: '' }), { trust_repo: true });
+});
+
 test('every error finds its field, several at one field are joined, strange ones are kept', () => {
   const { fields, rest } = fieldErrors({ errors: [{ field: 'name', detail: 'must be shorter' }, { field: 'name', detail: 'Odd.' }, { field: 'env.K', detail: 'bad' }] }, new Set(['name']));
   assert.deepEqual([...fields], [['name', 'Must be shorter. Odd.']]);
   assert.deepEqual(rest, ['env.K: bad']);
+  const inner = fieldErrors({ errors: [{ field: 'env.K', detail: 'is too long' }, { field: 'allow_from[2]', detail: 'is no network' }] }, new Set(['env', 'allow_from']));
+  assert.deepEqual([...inner.fields], [['env', 'K is too long.'], ['allow_from', '2 is no network.']]);
 });
 
 test('the same body keeps its key over retries, another body gets another', () => {

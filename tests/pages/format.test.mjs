@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { clockTime, counted, duration, hourlyPrice, instant, minutesAgo, money, plain, safeUrl } from '../../pages/format.js';
+import { clockTime, counted, duration, hourlyPrice, instant, leadingTo, minutesAgo, money, plain, priceOf, safeUrl } from '../../pages/format.js';
 
 test('money has two digits, and a small amount is never shown as nothing', () => {
   assert.equal(money(0, 'EUR'), '€0.00');
@@ -65,4 +65,16 @@ test('only https, or http on this machine, may become a link', () => {
 
 test('one of a thing has no plural', () => {
   assert.deepEqual([counted(1, 'workspace'), counted(2, 'workspace')], ['1 workspace', '2 workspaces']);
+});
+
+test('a sign-in link leads on within its own VM only', () => {
+  const link = 'https://203.0.113.7/_mayfly/in#once';
+  assert.equal(leadingTo(link, 'https://203.0.113.7/terminal/'), 'https://203.0.113.7/_mayfly/in?next=%2Fterminal%2F#once');
+  for (const stranger of ['https://203.0.113.8/terminal/', 'javascript:alert(1)', '', undefined]) assert.equal(leadingTo(link, stranger), link);
+  assert.equal(leadingTo('javascript:alert(1)', 'https://203.0.113.7/'), null);
+});
+
+test('a price is a currency and one amount, whatever it is called', () => {
+  assert.equal(priceOf({ currency: 'EUR', per_month: 0.031 }), '€0.03');
+  for (const none of [null, undefined, { currency: 'EUR' }, {}]) assert.equal(priceOf(none), '');
 });

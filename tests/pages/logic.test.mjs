@@ -51,12 +51,23 @@ test('the timeline shows reported seconds for what is done and running ones for 
 test('a page opened in the middle of a boot knows only about when the phase began, and says so', () => {
   const steps = timeline(booting('docker', [{ phase: 'booting', seconds: 21 }]), at(31), USUAL);
   assert.deepEqual([steps[1].seconds, steps[1].rough], [10, true]);
-  assert.equal(stepTime(steps[1]), 'about 10 s');
+  assert.equal(stepTime(steps[1]), 'about 10 s of 20 s');
 });
 
 test('the first phase begins with the VM, so it is exact without having been watched', () => {
   const [first] = timeline(booting('booting', [], { state: 'creating' }), at(8), USUAL);
   assert.deepEqual([first.state, first.seconds, first.rough], ['active', 8, false]);
+});
+
+test('what only this page has timed is shown as about', () => {
+  const [server] = timeline(booting('docker'), at(31), USUAL, at(22), { booting: 22 });
+  assert.deepEqual([server.state, stepTime(server)], ['done', 'about 22 s']);
+});
+
+test('a boot after a stop and a start is not as old as the VM', () => {
+  const later = at(9 * 3600);
+  assert.equal(timeline(booting('booting'), later, USUAL)[0].seconds, null);
+  assert.equal(timeline(booting('booting'), later, USUAL, later - 4000)[0].seconds, 4);
 });
 
 test('a phase that ran side by side counts as done before its turn', () => {
@@ -216,9 +227,12 @@ test('trouble is put at the door of whoever is in it', () => {
 });
 
 test('the address names a view, and a repository to start from', () => {
-  assert.deepEqual(parseHash('#new?repo=https%3A%2F%2Fgithub.com%2Fo%2Fr&branch=dev'), { view: 'new', repo: 'https://github.com/o/r', branch: 'dev' });
-  assert.deepEqual(parseHash('#/new?repo=o/r'), { view: 'new', repo: 'o/r', branch: null });
-  for (const other of ['', '#', '#list', '#newer']) assert.equal(parseHash(other).view, 'list');
+  const none = { repo: null, branch: null, snapshot: null };
+  assert.deepEqual(parseHash('#new?repo=https%3A%2F%2Fgithub.com%2Fo%2Fr&branch=dev'), { ...none, view: 'new', repo: 'https://github.com/o/r', branch: 'dev' });
+  assert.deepEqual(parseHash('#/new?repo=o/r'), { ...none, view: 'new', repo: 'o/r' });
+  assert.deepEqual(parseHash('#new?snapshot=hetzner-7'), { ...none, view: 'new', snapshot: 'hetzner-7' });
+  for (const view of ['snapshots', 'costs', 'leftovers']) assert.deepEqual(parseHash(`#${view}?repo=o/r`), { ...none, view });
+  for (const other of ['', '#', '#list', '#newer', '#constructor']) assert.equal(parseHash(other).view, 'list');
 });
 
 test('the API’s address: empty is this origin, http only on this machine, never with a password', () => {
@@ -237,12 +251,15 @@ test('attempts are told in words, titles fall back to names', () => {
 
 test('what may be done follows from state and wishes', () => {
   const can = (changes) => Object.entries(actionsOf(vm({ state: 'running', phase: 'ready', want: null, ...changes }))).filter(([, may]) => may).map(([name]) => name).join(' ');
-  assert.equal(can({}), 'stop extend');
-  assert.equal(can({ want: 'keep' }), 'stop extend');
+  assert.equal(can({}), 'stop extend snapshot');
+  assert.equal(can({ want: 'keep' }), 'stop extend snapshot');
+  assert.equal(can({ phase: 'clone' }), 'stop extend', 'half a boot is no good state');
+  assert.equal(can({ want: 'snapshot' }), '');
   assert.equal(can({ want: 'stop' }), '');
   assert.equal(can({ phase: 'stopping' }), '');
-  assert.equal(can({ state: 'stopped', want: 'stop' }), 'start');
+  assert.equal(can({ state: 'stopped', want: 'stop' }), 'start snapshot');
   assert.equal(can({ state: 'creating', phase: 'booting' }), 'extend');
   assert.equal(can({ state: 'deleting' }), '');
   assert.equal(stateOf(vm({ state: 'running', phase: 'ready', want: 'stop' })).label, 'Stopping');
+  assert.equal(stateOf(vm({ state: 'running', phase: 'ready', want: 'snapshot' })).label, 'Taking a snapshot');
 });
