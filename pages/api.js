@@ -50,6 +50,7 @@ export function createApi(baseUrl, token = '') {
   };
   return {
     baseUrl,
+    document: () => call('GET', '/openapi.json'),
     healthz: () => call('GET', '/healthz'),
     options: () => call('GET', '/options'),
     vms: () => call('GET', '/vms'),

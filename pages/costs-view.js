@@ -30,18 +30,19 @@ export function mount(view, page) {
     setAttribute(el.picture, 'height', String(chart.height));
     setAttribute(el.picture, 'aria-label', chartLabel(vms));
     const children = [];
+    const labels = [];
     for (const tick of chart.ticks) {
       children.push(shape('path', { class: 'chart-tick', d: `M${tick.x} 18V${chart.height}` }), words('chart-time', tick.x, 11, tick.text, 'middle'));
     }
     for (const bar of chart.bars) {
       const y = bar.y + 20;
-      children.push(words('chart-name', 0, bar.y + 13, bar.name, 'start'), words('chart-cost', chart.width, bar.y + 13, bar.cost, 'end'));
+      labels.push(words('chart-name', 0, bar.y + 13, bar.name, 'start'), words('chart-cost', chart.width, bar.y + 13, bar.cost, 'end'));
       children.push(length('chart-most', bar.most, y));
       if (bar.idle) children.push(length('chart-idle', bar.idle, y));
       children.push(length('chart-past', bar.past, y));
     }
     children.push(shape('path', { class: 'chart-now', d: `M${chart.now} 18V${chart.height}` }), words('chart-now-text', Math.min(Math.max(chart.now, 12), chart.width - 12), 11, 'now', 'middle'));
-    el.picture.replaceChildren(...children);
+    el.picture.replaceChildren(...children, ...labels);
   };
 
   const draw = () => {

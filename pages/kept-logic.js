@@ -52,7 +52,7 @@ export function snapshotText(snapshot, titles, now) {
     ].filter(Boolean).join(' · '),
     size: gigabytes(snapshot.size_gb),
     price: priceOf(snapshot.monthly_price),
-    until: expires === null ? 'deleted by you' : expires - now > 86_400_000 ? `${Math.round((expires - now) / 86_400_000)} days more` : clockTime(expires, now),
+    until: expires === null ? 'you delete it' : expires - now > 86_400_000 ? `${Math.round((expires - now) / 86_400_000)} days more` : clockTime(expires, now),
   };
 }
 

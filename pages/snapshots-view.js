@@ -17,6 +17,7 @@ const FRESH_MS = 15_000;
 export function mount(view, page) {
   const el = parts(view);
   let it = empty();
+  let rows = 0;
 
   function empty() {
     return { list: [], errors: [], problem: null, loaded: false, askedAt: 0, asking: false, deleting: new Set(), gone: new Set(), failed: new Map(), now: Date.now() };
@@ -59,6 +60,10 @@ export function mount(view, page) {
   const createRow = () => {
     const row = clone('snapshot-template');
     row.rowParts = parts(row);
+    rows += 1;
+    row.rowParts.title.id = `snapshot-${rows}`;
+    row.setAttribute('aria-labelledby', row.rowParts.title.id);
+    row.rowParts.start.setAttribute('aria-describedby', row.rowParts.title.id);
     row.rowParts.remove.addEventListener('click', () => remove(row.snapshot));
     return row;
   };
@@ -68,15 +73,16 @@ export function mount(view, page) {
     const at = row.rowParts;
     const text = snapshotText(snapshot, page.titles(), it.now);
     const going = it.deleting.has(snapshot.id);
-    for (const name of ['name', 'note', 'about', 'size', 'price', 'until']) setText(at[name], text[name]);
+    for (const name of ['name', 'note', 'about', 'size', 'until']) setText(at[name], text[name]);
+    setText(at.price, text.price || '–');
     setText(at.stateText, going ? 'Deleting' : text.state.label);
     setAttribute(at.state, 'data-tone', going ? 'quiet' : text.state.tone);
     setAttribute(row, 'aria-busy', going ? 'true' : null);
     show(at.note, Boolean(text.note));
-    show(at.priceBox, Boolean(text.price));
+    // Columns stay in line: all rows have a price's place, or none.
+    show(at.priceBox, it.list.some((one) => one.monthly_price));
     show(at.start, snapshot.is_ready && !going);
     setAttribute(at.start, 'href', `#new?snapshot=${encodeURIComponent(snapshot.id)}`);
-    setAttribute(at.start, 'aria-label', `Start a workspace from ${text.name}`);
     show(at.remove, !going);
     setAttribute(at.remove, 'aria-label', `Delete ${text.name}`);
     setText(at.error, it.failed.get(snapshot.id) ?? '');

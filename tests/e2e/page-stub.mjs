@@ -10,6 +10,7 @@ import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const PAGES = fileURLToPath(new URL('../../pages/', import.meta.url));
+const DOCUMENT = fileURLToPath(new URL('../../src/api/openapi.json', import.meta.url));
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8', '.svg': 'image/svg+xml' };
 
 /** The headers that Cloudflare Pages would send with every file. */
@@ -88,7 +89,7 @@ export async function startStub({ allowOrigin = null, port = 0 } = {}) {
   const headers = await pageHeaders();
   const stub = {
     token: 'stub-token-not-a-secret', vms: [], errors: [], options: someOptions(), healthz: { status: 'ok', version: '0.1.0', simulation: false },
-    delayMs: 0, answers: new Map(), /** @type {Seen[]} */ seen: [], created: new Map(), snapshots: [], orphans: [], openUrl: null, url: '', stop: null, pageHits: [],
+    delayMs: 0, answers: new Map(), /** @type {Seen[]} */ seen: [], created: new Map(), snapshots: [], orphans: [], document: await readFile(DOCUMENT, 'utf8'), openUrl: null, url: '', stop: null, pageHits: [],
   };
 
   const listing = () => {
@@ -102,6 +103,7 @@ export async function startStub({ allowOrigin = null, port = 0 } = {}) {
   const api = (seen) => {
     const own = stub.answers.get(`${seen.method} ${seen.path}`);
     if (own) return own(seen);
+    if (seen.path === '/openapi.json') return { status: 200, body: stub.document };
     if (seen.path === '/healthz') return { status: 200, body: stub.healthz };
     if (seen.headers.authorization !== `Bearer ${stub.token}`) return problem(401, 'unauthorized', 'The token is missing or wrong.');
     if (seen.path === '/options') return { status: 200, body: stub.options };

@@ -77,10 +77,10 @@ export async function assertAccessible(page, what) {
 }
 
 /** @param {import('playwright-core').Page} page */
-export async function shoot(page, name) {
+export async function shoot(page, name, { fullPage = true } = {}) {
   await mkdir(ARTIFACTS, { recursive: true });
   await page.evaluate(() => globalThis.scrollTo(0, 0));
-  await page.screenshot({ path: `${ARTIFACTS}page-${name}.png`, fullPage: true });
+  await page.screenshot({ path: `${ARTIFACTS}page-${name}.png`, fullPage });
 }
 
 /** One Chromium for a file's stories; each story has a fresh stub and a fresh, watched page. */

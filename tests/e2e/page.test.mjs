@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict';
 import { gzipSync } from 'node:zlib';
-import { newVm, problem, someVm, startStub } from './page-stub.mjs';
+import { newVm, problem, someSnapshot, someVm, startStub } from './page-stub.mjs';
 import { asked, assertAccessible, FAILED_REQUEST, LOOKS, row, shoot, signIn, stories, withErrors } from './page-support.mjs';
 
 const REPO = 'https://github.com/riverside/atlas';
@@ -101,6 +101,15 @@ for (const look of LOOKS) {
     await page.getByRole('button', { name: 'Delete mayfly-atlas-k3f9' }).click();
     await check('delete');
     await page.getByRole('button', { name: 'Keep it' }).click();
+    await row(page, 'mayfly-atlas-k3f9').getByLabel('More for mayfly-atlas-k3f9').click();
+    await check('menu');
+    await page.getByRole('button', { name: 'Take a snapshot' }).click();
+    await page.getByLabel('Description').waitFor();
+    await check('snapshot');
+    await page.getByRole('button', { name: 'Cancel' }).click();
+    await page.getByRole('link', { name: 'Costs' }).click();
+    await page.getByRole('img', { name: '3 workspaces on a time axis' }).waitFor();
+    await check('costs');
 
     await page.goto(`${stub.url}/#new?repo=${REPO}`);
     await page.getByRole('textbox', { name: 'Repository' }).waitFor();
@@ -115,6 +124,61 @@ for (const look of LOOKS) {
     await page.getByText('brisk-otter').waitFor();
     await check('created');
   });
+
+  story(`so are the other views: ${look.name}`, { look, ...withErrors, timeout: 120_000 }, async ({ stub, page }) => {
+    const check = async (name) => {
+      await shoot(page, `${name}-${look.name}`);
+      await assertAccessible(page, name);
+    };
+    const go = async (view, title) => {
+      await page.getByRole('link', { name: title, exact: true }).click();
+      await page.getByRole('heading', { level: 1, name: title }).waitFor();
+    };
+    await signIn(page, stub.url, stub.token);
+    await go('snapshots', 'Snapshots');
+    await page.getByText('No snapshots').waitFor();
+    await check('snapshots-empty');
+    await go('costs', 'Costs');
+    await page.getByText('Nothing runs, nothing is billed').waitFor();
+    await check('costs-empty');
+    await go('leftovers', 'Leftovers');
+    await page.getByText('Nothing is left over').waitFor();
+    await check('leftovers-empty');
+    stub.snapshots = [
+      someSnapshot({ monthly_price: { currency: 'EUR', per_month: 0.0253 } }),
+      someSnapshot({ id: 'hetzner-72', description: 'Donaudampfschifffahrtsgesellschaftskapitaensmuetzenschnappschuss', is_clean: false, repo_url: null, expires_at: null }),
+      someSnapshot({ id: 'hetzner-73', description: 'just now', is_ready: false, size_gb: null }),
+    ];
+    stub.orphans = [
+      { provider: 'hetzner', kind: 'vm', id: 'hetzner-9', name: 'mayfly-old-aaaa', reason: 'expired' },
+      { provider: 'hetzner', kind: 'primary_ip', id: '77', name: 'Donaudampfschifffahrtsgesellschaftskapitaensmuetzenadresse', reason: 'belongs to no VM', monthly_price: { currency: 'EUR', per_month: 0.6 } },
+    ];
+    stub.vms = [someVm()];
+    await go('snapshots', 'Snapshots');
+    await page.getByText('with the database filled').waitFor();
+    await check('snapshots');
+    await page.getByRole('button', { name: 'Delete with the database filled' }).click();
+    await page.getByRole('dialog').getByText('goes on').or(page.getByRole('dialog').getByText('go on')).waitFor();
+    await check('snapshot-delete');
+    await page.getByRole('button', { name: 'Keep it' }).click();
+    await go('leftovers', 'Leftovers');
+    await page.getByText('2 things left over').waitFor();
+    await check('leftovers');
+    await page.getByRole('button', { name: 'Delete everything' }).click();
+    await page.getByRole('dialog').getByText('3 snapshots').waitFor();
+    await check('delete-all');
+    await page.getByRole('button', { name: 'Keep it all' }).click();
+    stub.options.providers.push({ ...stub.options.providers[0], name: 'digitalocean', title: 'DigitalOcean', currency: 'USD', markets: ['on-demand', 'spot'] });
+    await page.goto(`${stub.url}/#new?snapshot=hetzner-71`);
+    await page.reload();
+    await page.getByText('Starts from').waitFor();
+    await page.getByText('Advanced').click();
+    await check('new-snapshot');
+    await page.goto(`${stub.url}/docs.html`);
+    await page.getByRole('heading', { name: 'Create a workspace' }).or(page.getByText('Create a workspace')).first().waitFor();
+    await shoot(page, `docs-${look.name}`, { fullPage: false });
+    await assertAccessible(page, 'docs');
+  });
 }
 
 story('the first view is small, ours alone, and under a strict policy', {}, async ({ stub, page }) => {
@@ -124,6 +188,9 @@ story('the first view is small, ours alone, and under a strict policy', {}, asyn
   assert.match(policy, /default-src 'none'/);
   assert.doesNotMatch(policy, /unsafe|\*(?!;|\s|$)[a-z]/);
   for (const name of ['x-content-type-options', 'referrer-policy', 'cross-origin-opener-policy', 'permissions-policy', 'x-frame-options']) assert.ok(response.headers()[name], name);
+  // Nothing but one sheet stands before the first paint.
+  const blocking = await page.evaluate(() => performance.getEntriesByType('resource').filter((it) => it.renderBlockingStatus === 'blocking').map((it) => new URL(it.name).pathname));
+  assert.deepEqual(blocking, ['/styles/page.css']);
   let bytes = 0;
   for (const path of new Set(stub.pageHits)) bytes += gzipSync(Buffer.from(await (await fetch(stub.url + path)).arrayBuffer())).length;
   assert.ok(stub.pageHits.length > 5 && bytes < 50_000, `${bytes} bytes`);

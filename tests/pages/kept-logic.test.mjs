@@ -25,7 +25,7 @@ test('what is unfinished, unclean or unknown is said to be', () => {
   assert.deepEqual([text({ is_ready: false, size_gb: null }).state.label, text({ is_ready: false, size_gb: null }).size], ['Being stored', '–']);
   assert.equal(text({ is_clean: false }).state.tone, 'warn');
   assert.match(text({ is_clean: false }).about, /secrets are still on it/);
-  assert.equal(text({ expires_at: null }).until, 'deleted by you');
+  assert.equal(text({ expires_at: null }).until, 'you delete it');
   assert.equal(text({ description: '' }).name, 'hetzner-7');
   assert.equal(text({ description: '\u202Egnp' }).name, '\uFFFDgnp');
   assert.match(snapshotLosses(snapshot({ size_gb: null }))[0], /^The stored disk, and/);

@@ -77,11 +77,13 @@ async function deployPage(project, api) {
   const dir = join(root, 'build/pages');
   rmSync(dir, { recursive: true, force: true });
   cpSync(join(root, 'pages'), dir, { recursive: true });
-  const file = join(dir, 'index.html');
-  const empty = '<meta name="mayfly-api" content="">';
-  const html = readFileSync(file, 'utf8');
-  if (!html.includes(empty)) throw new Error('pages/index.html has no place for the address of the Worker');
-  writeFileSync(file, html.replace(empty, empty.replace('""', `"${api}"`)));
+  for (const name of ['index.html', 'docs.html']) {
+    const file = join(dir, name);
+    const empty = '<meta name="mayfly-api" content="">';
+    const html = readFileSync(file, 'utf8');
+    if (!html.includes(empty)) throw new Error(`pages/${name} has no place for the address of the Worker`);
+    writeFileSync(file, html.replace(empty, empty.replace('""', `"${api}"`)));
+  }
   const args = ['pages', 'deploy', dir, '--project-name', project, '--branch', 'main', '--commit-dirty=true'];
   if ((await wrangler(args, { show: true })).code !== 0) throw new Error('the page could not be deployed; the reason is above');
 }

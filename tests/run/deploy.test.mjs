@@ -82,8 +82,10 @@ test('the first time: project, Worker, Worker with its own address, page; then t
   assert.deepEqual(calls().map((it) => it.slice(0, 3).filter((word) => /^[a-z]+$/.test(word)).join(' ')), [
     'whoami', 'pages project list', 'pages project create', 'pages project list', 'deploy', 'deploy', 'pages deploy',
   ]);
-  const page = readFileSync(join(ROOT, 'build/pages/index.html'), 'utf8');
-  assert.ok(page.includes('<meta name="mayfly-api" content="https://mayfly.someone.workers.dev">'));
+  for (const name of ['index.html', 'docs.html']) {
+    const page = readFileSync(join(ROOT, 'build/pages', name), 'utf8');
+    assert.ok(page.includes('<meta name="mayfly-api" content="https://mayfly.someone.workers.dev">'), name);
+  }
   assert.equal(readFileSync(join(ROOT, 'build/pages/_headers'), 'utf8'), readFileSync(join(ROOT, 'pages/_headers'), 'utf8'));
 });
 
