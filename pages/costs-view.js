@@ -39,9 +39,9 @@ export function mount(view, page) {
       labels.push(words('chart-name', 0, bar.y + 13, bar.name, 'start'), words('chart-cost', chart.width, bar.y + 13, bar.cost, 'end'));
       children.push(length('chart-most', bar.most, y));
       if (bar.idle) children.push(length('chart-idle', bar.idle, y));
-      children.push(length('chart-past', bar.past, y));
+      children.push(length('chart-past', bar.past, y), shape('path', { class: 'chart-now', d: `M${chart.now} ${y - 3}V${y + BAR + 3}` }));
     }
-    children.push(shape('path', { class: 'chart-now', d: `M${chart.now} 18V${chart.height}` }), words('chart-now-text', Math.min(Math.max(chart.now, 12), chart.width - 12), 11, 'now', 'middle'));
+    children.push(words('chart-now-text', Math.min(Math.max(chart.now, 12), chart.width - 12), 11, 'now', 'middle'));
     el.picture.replaceChildren(...children, ...labels);
   };
 

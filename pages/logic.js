@@ -284,6 +284,17 @@ export function expiryText(vm, now) {
   return { value, hint: clockTime(at, now), tone: left < 900 ? 'warn' : 'quiet' };
 }
 
+/**
+ * How much of its times is left, 0 to 1, or null where there is none: until idle deletion and until expiry.
+ * @param {Vm} vm @param {number} now @returns {{idle: number|null, expiry: number|null}}
+ */
+export function timeLeft(vm, now) {
+  const share = (end, whole) => (end === null || !(whole > 0) ? null : Math.min(1, Math.max(0, (end - now) / whole)));
+  const deadline = ['running', 'creating'].includes(vm.state) ? instant(vm.idle?.deadline) : null;
+  const expires = instant(vm.expires_at);
+  return { idle: share(deadline, (vm.idle?.limit_minutes ?? 0) * 60_000), expiry: share(expires, expires - (instant(vm.created_at) ?? now)) };
+}
+
 /** @param {Vm} vm @returns {{value: string, hint: string}} */
 export function costText(vm) {
   if (!vm.cost) return { value: '–', hint: 'Price unknown' };

@@ -6,7 +6,7 @@
 import { clone, copyWithFeedback, mountMenu, parts, reconcile, setAttribute, setLink, setText, show } from './dom.js';
 import { clockTime, duration, instant, plain, safeUrl } from './format.js';
 import {
-  actionsOf, bootProgress, bootText, bootTime, costText, expiryText, failure, idleText, isBooting, phaseTitle, stateOf, stepShare, stepTime, timeline,
+  actionsOf, bootProgress, bootText, bootTime, costText, expiryText, failure, idleText, isBooting, phaseTitle, stateOf, stepShare, stepTime, timeLeft, timeline,
   verdictLines, verdictSummary,
 } from './logic.js';
 
@@ -54,8 +54,9 @@ export function updateRow(row, model) {
   updateBoot(el, model);
   setText(el.cost, costText(vm).value);
   setText(el.costHint, costText(vm).hint);
-  setDeadline(el.idle, el.idleHint, idleText(vm, now));
-  setDeadline(el.expiry, el.expiryHint, expiryText(vm, now));
+  const left = timeLeft(vm, now);
+  setDeadline(el.idle, el.idleHint, idleText(vm, now), el.idleMeter, left.idle);
+  setDeadline(el.expiry, el.expiryHint, expiryText(vm, now), el.expiryMeter, left.expiry);
   setText(el.machine, [model.provider, plain(vm.server_type)].filter(Boolean).join(' · '));
   const created = instant(vm.created_at);
   const age = created === null ? '' : `${duration((now - created) / 1000)} old`;
@@ -162,10 +163,13 @@ function updateStep(item, step) {
   item.style.setProperty('--share', String(stepShare(step)));
 }
 
-function setDeadline(value, hint, text) {
+function setDeadline(value, hint, text, meter, share) {
   setText(value, text.value);
   setText(hint, text.hint);
   setAttribute(value, 'data-tone', text.tone);
+  show(meter, share !== null);
+  setAttribute(meter, 'data-tone', text.tone);
+  meter.style.setProperty('--share', (share ?? 0).toFixed(3));
 }
 
 /** @param {Vm} vm */

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   actionsOf, apiAddress, attemptLines, bootProgress, bootTime, clockOffset, costText, deleteLosses, expiryText, failure, idleText, isBooting, mergeVms,
-  newsBetween, pageTitle, parseHash, pollDelay, providerTitle, stateOf, stepShare, stepTime, timeline, totalsText, troubleText, usualSeconds,
+  newsBetween, pageTitle, parseHash, pollDelay, providerTitle, stateOf, stepShare, stepTime, timeLeft, timeline, totalsText, troubleText, usualSeconds,
   verdictLines, verdictSummary,
 } from '../../pages/logic.js';
 
@@ -262,4 +262,10 @@ test('what may be done follows from state and wishes', () => {
   assert.equal(can({ state: 'deleting' }), '');
   assert.equal(stateOf(vm({ state: 'running', phase: 'ready', want: 'stop' })).label, 'Stopping');
   assert.equal(stateOf(vm({ state: 'running', phase: 'ready', want: 'snapshot' })).label, 'Taking a snapshot');
+});
+
+test('what is left of its times is a share, and none where there is no end', () => {
+  assert.deepEqual(timeLeft(vm({ expires_at: iso(7200) }), at(1800)), { idle: 60 / 1800, expiry: 0.75 });
+  assert.deepEqual(timeLeft(vm({ expires_at: iso(7200) }), at(9000)), { idle: 0, expiry: 0 });
+  assert.deepEqual(timeLeft(vm({ state: 'stopped', expires_at: null }), at(0)), { idle: null, expiry: null });
 });

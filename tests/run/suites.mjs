@@ -9,7 +9,7 @@ import { has, needChromium, needClients, needHcloud, needMoto } from './tools.mj
 
 /** Free Workers may have 3 MB; we allow ourselves a third of it. */
 const GZIP_LIMIT_KIB = 1024;
-/** Files of the end-to-end suite that cannot do without a browser. */
+/** End-to-end tests that cannot do without a browser: a suite of their own, which needs nobody's clients. */
 const BROWSER_FILES = /^tests\/e2e\/(page|story)/;
 
 const RUST = ['--workspace', '--locked'];
@@ -28,10 +28,11 @@ export const SUITES = [
   { name: 'run', files: filesOf('tests/run'), needs: [worker, fakeCloud], run: nodeTests },
   {
     name: 'e2e',
-    files: filesOf('tests/e2e'),
+    files: filesOf('tests/e2e').filter((it) => !BROWSER_FILES.test(it)),
     needs: [worker, fakeCloud, driver, needHcloud, needClients, needMoto],
-    run: browserTests,
+    run: nodeTests,
   },
+  { name: 'page', files: filesOf('tests/e2e').filter((it) => BROWSER_FILES.test(it)), needs: [worker, fakeCloud], run: browserTests },
   { name: 'stand-ins', files: filesOf('tests/vm/stand-ins'), run: nodeTests },
   { name: 'vm', needs: [worker, fakeCloud], run: bootOnce },
 ];
@@ -160,18 +161,15 @@ function cloudInitTests(files) {
 }
 
 async function browserTests(files) {
-  const wantsBrowser = files.filter((it) => BROWSER_FILES.test(it));
-  if (wantsBrowser.length > 0) {
-    const chromium = await needChromium();
-    if (chromium) process.env.CHROMIUM = chromium;
-    else {
-      say(`skipped: ${wantsBrowser.join(', ')}`);
-      const others = files.filter((it) => !BROWSER_FILES.test(it));
-      const sum = others.length > 0 ? await nodeTests(others) : { passed: 0, failed: 0, skipped: 0 };
-      return { ...sum, skipped: sum.skipped + wantsBrowser.length };
-    }
+  const chromium = await needChromium();
+  if (!chromium) {
+    say(`skipped: ${files.join(', ')}`);
+    return { passed: 0, failed: 0, skipped: files.length };
   }
-  return nodeTests(files);
+  process.env.CHROMIUM = chromium;
+  const sum = await nodeTests(files);
+  say(`screenshots: ${join(root, 'tests/artifacts')}`);
+  return sum;
 }
 
 /** The main story in a booted guest; all the others are `npm run test:vm`. */
