@@ -235,3 +235,31 @@ test('the page says what the Worker says of bad input, each at its field', { tim
   await page.getByLabel('Reachable from').fill('203.0.113.0/24');
   assert.match(await create(page, 'Try again'), /^a-name/);
 }, { expectConsole: [FAILED_REQUEST] }));
+
+test('a preview of the page, on one label below an allowed origin, reaches an API elsewhere; another site does not', { timeout: 90_000 }, async () => {
+  const { port } = new URL(worker.url);
+  const api = await startWorker({ vars: { ...cloud.vars, ALLOWED_ORIGINS: `http://*.localhost:${port}` } });
+  try {
+    for (const [host, says] of [['preview.localhost', 'No workspaces, no costs'], ['a.preview.localhost', 'ALLOWED_ORIGINS']]) {
+      await cloud.reset();
+      const url = `http://${host}:${port}`;
+      const { page, finish } = await openPage(browser, { origins: [url, api.url], expectConsole: [FAILED_REQUEST, /CORS policy/] });
+      await page.goto(url);
+      await page.getByLabel('API token').fill(api.token);
+      await page.getByLabel('API address').fill(api.url);
+      await page.getByRole('button', { name: 'Sign in' }).click();
+      await page.getByText(says).waitFor();
+      await finish();
+    }
+  } finally {
+    await api.close();
+  }
+});
+
+test('the badge may stand on other sites, and nothing else of the page may', async () => {
+  const policy = async (path) => (await worker.fetch(path)).headers.get('cross-origin-resource-policy');
+  assert.equal(await policy('/badge.svg'), 'cross-origin');
+  assert.equal(await policy('/index.html'), 'same-origin');
+  assert.equal(await policy('/app.js'), 'same-origin');
+  assert.match((await worker.fetch('/badge.svg')).headers.get('content-security-policy'), /default-src 'none'/);
+});

@@ -13,9 +13,9 @@ const PAGES = fileURLToPath(new URL('../../pages/', import.meta.url));
 const DOCUMENT = fileURLToPath(new URL('../../src/api/openapi.json', import.meta.url));
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8', '.svg': 'image/svg+xml' };
 
-/** The headers that Cloudflare Pages would send with every file. */
+/** The headers that Cloudflare Pages would send with every file: those of the rule that comes first. */
 export async function pageHeaders() {
-  const lines = (await readFile(join(PAGES, '_headers'), 'utf8')).split('\n');
+  const lines = (await readFile(join(PAGES, '_headers'), 'utf8')).split('\n\n')[0].split('\n');
   const pairs = lines.filter((line) => /^\s+\S/.test(line)).map((line) => line.trim().split(/:\s+(.*)/s));
   return Object.fromEntries(pairs.map(([name, value]) => [name.toLowerCase(), value]));
 }

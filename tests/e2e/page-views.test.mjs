@@ -1,0 +1,158 @@
+// What the views beside the list do when things are not as they should be, and what the keyboard finds there, against the
+// stub of page-stub.mjs. That they are accessible is page.test.mjs's business, that they work page-real.test.mjs's.
+
+import assert from 'node:assert/strict';
+import { problem, someSnapshot, someVm } from './page-stub.mjs';
+import { asked, row, signIn, stories, withErrors } from './page-support.mjs';
+
+const story = stories();
+const open = async (page, title) => {
+  await page.getByRole('link', { name: title, exact: true }).click();
+  await page.getByRole('heading', { level: 1, name: title }).waitFor();
+};
+
+story('everything goes, twenty at a time, after one question that names it', {}, async ({ stub, page }) => {
+  stub.vms = Array.from({ length: 45 }, (_, index) => someVm({ id: `hetzner-${index}`, name: `mayfly-${index}` }));
+  stub.snapshots = [someSnapshot()];
+  await signIn(page, stub.url, stub.token);
+  await row(page, 'mayfly-0').waitFor();
+  await open(page, 'Leftovers');
+  await page.getByRole('button', { name: 'Delete everything' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByText('45 workspaces: ').waitFor();
+  await page.keyboard.press('Enter');
+  await dialog.waitFor({ state: 'hidden' });
+  assert.equal(asked(stub, 'DELETE', '/vms'), 0, 'keeping it is the default answer');
+  await page.getByRole('button', { name: 'Delete everything' }).click();
+  await dialog.getByRole('button', { name: 'Delete everything' }).click();
+  await page.getByText('46 things deleted. Nothing of yours is left to pay for.').first().waitFor();
+  assert.equal(asked(stub, 'DELETE', '/vms'), 3);
+});
+
+story('what could not be deleted is named, and nothing claims to be gone', withErrors, async ({ stub, page }) => {
+  stub.vms = [someVm()];
+  stub.orphans = [{ provider: 'hetzner', kind: 'vm', id: 'hetzner-9', name: 'mayfly-old', reason: 'expired' }];
+  const failed = [{ kind: 'vm', id: 'hetzner-4711', name: 'mayfly-atlas-k3f9', code: 'provider_locked', detail: 'The server is locked.' }];
+  stub.answers.set('DELETE /vms', () => ({ status: 200, body: { deleted: [], failed, remaining: 0, detail: 'Not all of it is deleted.' } }));
+  stub.answers.set('POST /reap', () => ({ status: 200, body: { dry_run: false, reaped: [], failed: [{ ...stub.orphans[0], reason: 'The server is locked.' }], of_others: 0 } }));
+  await signIn(page, stub.url, stub.token, {});
+  await open(page, 'Leftovers');
+  await page.getByRole('button', { name: 'Clean up' }).click();
+  await page.getByText('Nothing could be cleaned up. The next run tries the rest again.').first().waitFor();
+  await page.getByText('mayfly-old: The server is locked.').first().waitFor();
+  await page.getByRole('button', { name: 'Delete everything' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete everything' }).click();
+  await page.getByText('mayfly-atlas-k3f9: The server is locked.').first().waitFor();
+  assert.equal(await page.getByText('is left to pay for').count(), 0);
+  stub.answers.set('DELETE /vms', () => problem(502, 'provider_unavailable', 'The provider is away.'));
+  await page.getByRole('button', { name: 'Delete everything' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete everything' }).click();
+  await page.getByText('Not deleted: The provider is away.').first().waitFor();
+});
+
+story('a snapshot that cannot be deleted stays, with the reason; one that can gives the focus on', withErrors, async ({ stub, page }) => {
+  stub.snapshots = [someSnapshot(), someSnapshot({ id: 'hetzner-72', description: 'another' })];
+  await signIn(page, stub.url, stub.token);
+  await open(page, 'Snapshots');
+  const remove = async () => {
+    await page.getByRole('button', { name: 'Delete with the database filled' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Delete snapshot' }).click();
+  };
+  stub.answers.set('DELETE /snapshots/hetzner-71', () => problem(409, 'provider_conflict', 'It is in use.'));
+  await remove();
+  await page.getByText('Not deleted: It is in use.').waitFor();
+  stub.answers.clear();
+  await remove();
+  await page.getByRole('heading', { name: 'with the database filled' }).waitFor({ state: 'detached' });
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), 'another');
+});
+
+story('hostile names are text in every view', {}, async ({ stub, page }) => {
+  const hostile = '<img src=x onerror=alert(1)>\u202Egnp';
+  const shown = '<img src=x onerror=alert(1)>\uFFFDgnp';
+  stub.vms = [someVm({ name: hostile })];
+  stub.snapshots = [someSnapshot({ description: hostile, repo_url: hostile, provider: hostile, locations: [hostile] })];
+  stub.orphans = [{ provider: hostile, kind: hostile, id: hostile, name: hostile, reason: hostile }];
+  await signIn(page, stub.url, stub.token);
+  await open(page, 'Costs');
+  await page.getByRole('rowheader', { name: shown }).waitFor();
+  await open(page, 'Leftovers');
+  await page.locator('.sheet-name').getByText(shown).waitFor();
+  await open(page, 'Snapshots');
+  await page.getByRole('heading', { level: 2, name: shown }).waitFor();
+  await page.getByRole('link', { name: 'Start from it' }).click();
+  await page.locator('.source').getByText(shown).first().waitFor();
+  assert.equal(await page.locator('main img, main script').count(), 0);
+  assert.equal((await page.locator('body').innerText()).includes('\u202E'), false);
+});
+
+story('a snapshot that is gone meanwhile does not start anything else', {}, async ({ stub, page }) => {
+  await signIn(page, stub.url, stub.token, { hash: '#new?snapshot=hetzner-gone' });
+  await page.getByText('This snapshot cannot be started from').waitFor();
+  assert.equal(await page.getByText('Starts from').isVisible(), false);
+});
+
+story('a snapshot decides the provider, and starting afresh gives the choice back', {}, async ({ stub, page }) => {
+  stub.options.providers.unshift({ ...stub.options.providers[0], name: 'scaleway', title: 'Scaleway' });
+  stub.options.defaults.provider = 'scaleway';
+  stub.snapshots = [someSnapshot({ locations: ['hel1'] })];
+  await signIn(page, stub.url, stub.token, { hash: '#new?snapshot=hetzner-71' });
+  await page.getByText('Starts from').waitFor();
+  assert.equal(await page.getByRole('radio', { name: /Hetzner Cloud/ }).isChecked(), true);
+  assert.equal(await page.getByRole('radio', { name: /Scaleway/ }).isDisabled(), true);
+  assert.deepEqual(await page.getByLabel('Location').locator('option').allTextContents(), ['Cheapest with room', 'Helsinki, FI (hel1)']);
+  await page.getByRole('button', { name: 'Create workspace' }).click();
+  await page.getByText('brisk-otter').waitFor();
+  const { body } = stub.seen.findLast((seen) => seen.method === 'POST' && seen.path === '/vms');
+  assert.deepEqual([body.snapshot_id, body.provider, body.repo_url], ['hetzner-71', 'hetzner', 'https://github.com/riverside/atlas']);
+  await page.getByRole('button', { name: 'Done' }).click();
+  await page.goto(`${stub.url}/#new?snapshot=hetzner-71`);
+  await page.getByRole('button', { name: 'Start afresh' }).click();
+  assert.equal(await page.getByRole('radio', { name: /Scaleway/ }).isEnabled(), true);
+});
+
+story('the menu of a row opens and closes by keyboard, and an update leaves it alone', {}, async ({ stub, page }) => {
+  await page.clock.install();
+  stub.vms = [someVm()];
+  await signIn(page, stub.url, stub.token);
+  const mine = row(page, 'mayfly-atlas-k3f9');
+  const more = mine.getByLabel('More for mayfly-atlas-k3f9');
+  await more.focus();
+  await page.keyboard.press('Enter');
+  await mine.getByRole('button', { name: 'Copy SSH command' }).waitFor();
+  await page.keyboard.press('Tab');
+  await page.clock.runFor(30_000);
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Copy SSH command');
+  await page.keyboard.press('Escape');
+  await mine.getByRole('button', { name: 'Copy SSH command' }).waitFor({ state: 'hidden' });
+  assert.equal(await more.evaluate((it) => it === document.activeElement), true);
+  await page.keyboard.press('Enter');
+  await page.mouse.click(5, 5);
+  await mine.getByRole('button', { name: 'Copy SSH command' }).waitFor({ state: 'hidden' });
+});
+
+story('terminal and log are one click away, signed in', {}, async ({ stub, page, context }) => {
+  const urls = { web_ui: `${stub.url}/`, terminal: `${stub.url}/terminal/`, status: `${stub.url}/_mayfly/status` };
+  stub.vms = [someVm({ urls })];
+  await signIn(page, stub.url, stub.token);
+  const mine = row(page, 'mayfly-atlas-k3f9');
+  let popup = context.waitForEvent('page');
+  await mine.getByRole('button', { name: 'Terminal' }).click();
+  await (await popup).waitForURL(/door\?next=%2Fterminal%2F#one-time-token/);
+  await mine.getByLabel('More for').click();
+  popup = context.waitForEvent('page');
+  await mine.getByRole('button', { name: 'Log and status' }).click();
+  await (await popup).waitForURL(/door\?next=%2F_mayfly%2Fstatus#one-time-token/);
+});
+
+story('a link to a view that is not there leads to the list, and back goes back', {}, async ({ stub, page }) => {
+  await signIn(page, stub.url, stub.token);
+  await open(page, 'Snapshots');
+  await open(page, 'Costs');
+  assert.equal(await page.title(), 'Costs · Mayfly');
+  assert.equal(await page.getByRole('link', { name: 'Costs', exact: true }).getAttribute('aria-current'), 'page');
+  await page.goBack();
+  await page.getByRole('heading', { level: 1, name: 'Snapshots' }).waitFor();
+  await page.goto(`${stub.url}/#nowhere`);
+  await page.getByRole('heading', { level: 1, name: 'Workspaces' }).waitFor();
+});
