@@ -213,7 +213,7 @@ export function stepShare(step) {
 export function stepTime(step) {
   if (step.state === 'waiting') return `usually ${duration(step.usual)}`;
   if (step.seconds === null) return '';
-  const against = step.state === 'active' ? ` of ${duration(step.usual)}` : '';
+  const against = step.state !== 'active' ? '' : step.seconds > step.usual ? `, usually ${duration(step.usual)}` : ` of ${duration(step.usual)}`;
   return `${step.rough ? 'about ' : ''}${duration(step.seconds)}${against}`;
 }
 

@@ -69,6 +69,7 @@ export function mount(view, page) {
   };
 
   const updateRow = (row, snapshot) => {
+    const hadFocus = row.contains(document.activeElement);
     row.snapshot = snapshot;
     const at = row.rowParts;
     const text = snapshotText(snapshot, page.titles(), it.now);
@@ -87,6 +88,8 @@ export function mount(view, page) {
     setAttribute(at.remove, 'aria-label', `Delete ${text.name}`);
     setText(at.error, it.failed.get(snapshot.id) ?? '');
     show(at.error, it.failed.has(snapshot.id));
+    // A button that just disappeared hands its focus to the row it belonged to.
+    if (hadFocus && (!row.contains(document.activeElement) || document.activeElement.closest('[hidden]'))) at.title.focus({ preventScroll: true });
   };
 
   function draw() {

@@ -94,6 +94,7 @@ for (const look of LOOKS) {
     const figures = prices.map((text) => Number(text.replace(/[^\d.]/g, '')));
     assert.deepEqual(figures, figures.toSorted((one, other) => one - other), 'the cheapest is first');
     await page.getByRole('radio', { name: /^Small/ }).check();
+    await shoot(page, `real-new-${look.name}`);
     const name = await create(page);
     const mine = row(page, name);
     await mine.getByRole('progressbar').waitFor();
@@ -118,6 +119,8 @@ for (const look of LOOKS) {
     await page.getByText('Starts from').waitFor();
     assert.equal(await page.getByRole('textbox', { name: 'Repository' }).inputValue(), 'https://github.com/octocat/Hello-World');
     const second = await create(page);
+    await row(page, second).getByRole('progressbar').waitFor();
+    await shoot(page, `real-list-${look.name}`);
     await row(page, second).getByText('Ready', { exact: true }).waitFor({ timeout: 60_000 });
 
     await mine.getByText('Ready', { exact: true }).waitFor({ timeout: 30_000 });

@@ -52,6 +52,7 @@ test('a page opened in the middle of a boot knows only about when the phase bega
   const steps = timeline(booting('docker', [{ phase: 'booting', seconds: 21 }]), at(31), USUAL);
   assert.deepEqual([steps[1].seconds, steps[1].rough], [10, true]);
   assert.equal(stepTime(steps[1]), 'about 10 s of 20 s');
+  assert.equal(stepTime({ ...steps[1], seconds: 25 }), 'about 25 s, usually 20 s');
 });
 
 test('the first phase begins with the VM, so it is exact without having been watched', () => {
