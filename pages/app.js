@@ -26,12 +26,26 @@ const views = Object.fromEntries(Object.keys(viewTitles).map((name) => [name, by
 
 /** Views that are fetched when somebody first goes there (or has time to spare), not before the first view. */
 const MODULES = {
-  new: () => import('./create-form.js'),
+  new: async () => (await Promise.all([import('./create-form.js'), sheet('styles/create-form.css')]))[0],
   snapshots: () => import('./snapshots-view.js'),
   costs: () => import('./costs-view.js'),
   leftovers: () => import('./leftovers-view.js'),
 };
 const loading = new Map();
+
+/** A view's own sheet, there before the view is. @param {string} href @returns {Promise<void>} */
+function sheet(href) {
+  return new Promise((done, failed) => {
+    const link = Object.assign(document.createElement('link'), { rel: 'stylesheet', href });
+    link.addEventListener('load', () => done());
+    link.addEventListener('error', () => {
+      link.remove();
+      failed(new Error(href));
+    });
+    document.head.append(link);
+  });
+}
+
 /** name → {enter(about), takeOptions?(options), setTrouble?(trouble), draw?(model), polled?(), reset()} */
 const mounted = new Map();
 
