@@ -18,6 +18,8 @@ mod account;
 mod chance;
 #[path = "model/history.rs"]
 mod history;
+#[path = "model/rules.rs"]
+mod rules;
 
 const HISTORIES: u64 = 500;
 

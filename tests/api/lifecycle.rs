@@ -70,7 +70,7 @@ fn a_vm_that_can_be_asked_saves_its_work_first() {
     assert_eq!(
         body["detail"],
         "The VM saves its work first. It may stay stopped until 2026-11-23T10:00:00Z; then it is deleted. Hetzner Cloud \
-         bills a stopped VM like one that runs: EUR 0.010472 per hour."
+         bills a stopped VM like one that runs: EUR 0.011424 per hour."
     );
     // Whoever asks again is told so, and nothing is written.
     let asked = changed(&Server::ours(), &changes);
