@@ -1,6 +1,6 @@
 // What breaks on a VM neither ends it early nor keeps it: a full disk, a root that cannot be written, a full /run, no
 // Docker, no `ss`, a dead cron. Each VM is idle from then on and must go, but not before its limit.
-export const minutes = 20;
+export const minutes = 30;
 
 const IDLE_MINUTES = 2;
 
