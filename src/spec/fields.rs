@@ -123,7 +123,7 @@ impl Fields {
         }
     }
 
-    /// Without a repository there is no [`Spec`] to build, but every other field is still checked.
+    /// Without a repository there is no [`Spec`](super::Spec) to build, but every other field is still checked.
     pub(super) fn read_the_rest(&mut self) {
         let mut fields = std::mem::take(&mut self.fields);
         fields.insert("repo_url".into(), STAND_IN_REPO.into());
