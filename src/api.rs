@@ -2,6 +2,7 @@
 //! what they do in the modules of their resources.
 
 mod auth;
+mod backup;
 mod ceilings;
 mod cleanup;
 mod create;
@@ -25,7 +26,7 @@ pub use problem::Problem;
 pub use route::{Access, ROUTES, Route, Row};
 pub(crate) use snapshots::{go_on, of_request};
 
-use crate::http::{Body, BodyError, Counted, Head, Host, Log, Reply};
+use crate::http::{Body, BodyError, Caller, Counted, Head, Host, Log, Reply};
 use crate::{App, Ready};
 
 /// Largest body that a route reads, bytes. The largest honest one is a create request with its environment.
@@ -42,7 +43,7 @@ struct Ctx<'a, H> {
 }
 
 /// Answers one request.
-pub async fn handle(app: &App, host: &impl Host, head: Head<'_>, body: &mut impl Body) -> Reply {
+pub async fn handle(app: &App, host: &impl Host, head: Head<'_>, body: &mut impl Caller) -> Reply {
     let request_id = request_id(host, &head);
     let (reply, origins) = match app.ready() {
         Err(problems) => (Problem::misconfigured(problems).into_reply(&request_id), &[][..]),
@@ -105,7 +106,7 @@ fn log_request(
 /// piece they make every request carry the largest.
 type Handling<'a> = Pin<Box<dyn Future<Output = Result<Reply, Problem>> + 'a>>;
 
-async fn answer<H: Host>(ctx: &Ctx<'_, H>, body: &mut impl Body) -> Result<Reply, Problem> {
+async fn answer<H: Host>(ctx: &Ctx<'_, H>, body: &mut impl Caller) -> Result<Reply, Problem> {
     if ctx.head.method == "OPTIONS" && (ctx.head.header)("access-control-request-method").is_some() {
         return route::preflight(ctx.head.path);
     }
@@ -144,13 +145,16 @@ async fn answer<H: Host>(ctx: &Ctx<'_, H>, body: &mut impl Body) -> Result<Reply
             };
             handling.await
         }
-        Access::Capability(scope) => {
-            let vm = auth::identify(ctx.ready, &ctx.head, scope, ctx.now_secs)?;
+        Access::Capability(scopes) => {
+            let vm = auth::identify(ctx.ready, &ctx.head, scopes, ctx.now_secs)?;
             let handling: Handling<'_> = match row.route {
                 Route::VmBoot => Box::pin(vm_side::boot(ctx, &vm, body)),
                 Route::VmProgress => Box::pin(vm_side::progress(ctx, &vm, body)),
                 Route::VmHeartbeat => Box::pin(vm_side::heartbeat(ctx, &vm, body)),
                 Route::VmDelete => Box::pin(vm_side::delete(ctx, &vm)),
+                Route::VmBackup => Box::pin(backup::read(ctx, &vm, id, body)),
+                Route::VmBackupWrite => Box::pin(backup::write(ctx, &vm, id, body)),
+                Route::VmBackupDelete => Box::pin(backup::delete(ctx, &vm, id, body)),
                 _ => return Err(Problem::not_available(row)),
             };
             handling.await

@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::fmt;
 
+use crate::bucket::Bucket;
 use crate::webhook::Event;
 
 /// An HTTP method. The closed set that providers and our own API use.
@@ -11,6 +12,7 @@ use crate::webhook::Event;
 #[expect(missing_docs, reason = "the names are the methods")]
 pub enum Method {
     Get,
+    Head,
     Post,
     Put,
     Patch,
@@ -22,6 +24,7 @@ impl Method {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
+            Self::Head => "HEAD",
             Self::Post => "POST",
             Self::Put => "PUT",
             Self::Patch => "PATCH",
@@ -33,6 +36,7 @@ impl Method {
     pub fn parse(method: &str) -> Option<Self> {
         Some(match method {
             "GET" => Self::Get,
+            "HEAD" => Self::Head,
             "POST" => Self::Post,
             "PUT" => Self::Put,
             "PATCH" => Self::Patch,
@@ -207,6 +211,10 @@ pub trait Body {
     async fn read(&mut self, max_bytes: usize) -> Result<Vec<u8>, BodyError>;
 }
 
+/// A caller's connection: its body, and the bucket, between which objects move without passing through the core.
+pub trait Caller: Body + Bucket {}
+impl<T: Body + Bucket> Caller for T {}
+
 /// Why a caller's body could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyError {
@@ -238,6 +246,6 @@ pub struct Reply {
     pub status: u16,
     /// Header names (lower case) and values.
     pub headers: Vec<(&'static str, String)>,
-    /// The body; empty for none.
+    /// The body; empty for none, and where it is the object that the caller's [`Bucket`] was told to send.
     pub body: Vec<u8>,
 }

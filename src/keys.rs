@@ -70,6 +70,9 @@ pub struct Claims {
     /// End of its life, Unix seconds; `vm` has none, its VM's labels decide.
     #[serde(rename = "x", skip_serializing_if = "Option::is_none", default)]
     pub expires_secs: Option<u64>,
+    /// The one workspace whose backups it opens, as `backup::workspace` names it; empty where it opens none.
+    #[serde(rename = "w", skip_serializing_if = "String::is_empty", default)]
+    pub workspace: String,
 }
 
 /// What a sign-in link says.
@@ -245,6 +248,7 @@ mod tests {
             region: "fsn1".into(),
             scope,
             expires_secs: None,
+            workspace: String::new(),
         }
     }
 

@@ -11,6 +11,7 @@ pub const MAX_CHARS: usize = 255;
 pub struct RepoUrl {
     text: String,
     host: String,
+    path: String,
 }
 
 impl RepoUrl {
@@ -58,7 +59,9 @@ impl RepoUrl {
         if path.split('/').any(|it| it == ".." || it == "." || it.starts_with('-')) {
             return Err("has a path segment that is '.', '..' or begins with '-'");
         }
-        Ok(Self { text: text.to_owned(), host })
+        let path = path.trim_matches('/');
+        let path = path.strip_suffix(".git").unwrap_or(path).to_owned();
+        Ok(Self { text: text.to_owned(), host, path })
     }
 
     /// Stands where there is no repository: on a VM that is made for its disk alone.
@@ -74,6 +77,11 @@ impl RepoUrl {
     /// The host, lower case, without port.
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// The path without slashes around it and without `.git`.
+    pub fn path(&self) -> &str {
+        &self.path
     }
 
     /// Last path segment without `.git`: what people call the repository.

@@ -6,6 +6,9 @@
 mod fields;
 #[path = "openapi/samples.rs"]
 mod samples;
+#[allow(dead_code, reason = "each test binary uses its part")]
+#[path = "support/store.rs"]
+mod store;
 #[path = "openapi/world.rs"]
 mod world;
 
@@ -20,9 +23,9 @@ use serde_json::Value;
 
 use world::{Call, TOKEN, World, app, call, capability};
 
-const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
+const METHODS: [&str; 6] = ["get", "head", "post", "put", "patch", "delete"];
 /// The document is part of the Worker.
-const MAX_BYTES: usize = 128_000;
+const MAX_BYTES: usize = 136_000;
 
 /// The document as the Worker serves it.
 fn document() -> Value {
@@ -74,7 +77,7 @@ fn bearer(row: &Row) -> Option<String> {
     match row.access {
         Access::Public => None,
         Access::Token => Some(format!("Bearer {TOKEN}")),
-        Access::Capability(scope) => Some(capability(&app(), "a-vm-of-a-test", scope)),
+        Access::Capability(scopes) => Some(capability(&app(), "a-vm-of-a-test", scopes[0])),
     }
 }
 
@@ -96,7 +99,10 @@ fn routes_and_document_are_the_same() {
         let expected = match row.access {
             Access::Public => serde_json::json!([]),
             Access::Token => serde_json::json!([{ "apiToken": [] }]),
-            Access::Capability(scope) => serde_json::json!([{ "vmCapability": [scope_word(scope)] }]),
+            Access::Capability(scopes) => {
+                let one = |it: &Scope| serde_json::json!({ "vmCapability": [scope_word(*it)] });
+                scopes.iter().map(one).collect()
+            }
         };
         assert_eq!(*security, expected, "who may call {method} {path}");
         let id = operation["operationId"].as_str().expect("an operationId");
@@ -145,8 +151,10 @@ fn refusals_that_every_route_of_a_kind_gives_are_documented() {
         let row = row_of(method, path);
         let has = |status: &str| operation["responses"].get(status).is_some();
         assert_eq!(status_of(row, None) == 401, has("401"), "the 401 of {method} {path}");
-        let prune = capability(&app(), "a-vm-of-a-test", Scope::Prune);
-        assert_eq!(status_of(row, Some(&prune)) == 403, has("403"), "the 403 of {method} {path}");
+        let wrong = |scopes: &[Scope]| Scope::ALL.into_iter().find(|it| !scopes.contains(it));
+        let wrong = if let Access::Capability(scopes) = row.access { wrong(scopes) } else { None };
+        let wrong = capability(&app(), "a-vm-of-a-test", wrong.unwrap_or(Scope::Prune));
+        assert_eq!(status_of(row, Some(&wrong)) == 403, has("403"), "the 403 of {method} {path}");
         assert!(has("503"), "a Worker that is not configured answers 503 to {method} {path}");
         let takes_body = operation.get("requestBody").is_some();
         assert_eq!(has("413"), takes_body, "the body of {method} {path}");
@@ -160,6 +168,7 @@ fn refusals_that_every_route_of_a_kind_gives_are_documented() {
             let kind = match row.route {
                 _ if problem => "application/problem+json",
                 Route::Metrics => "text/plain",
+                Route::VmBackup => "application/octet-stream",
                 _ => "application/json",
             };
             assert!(response["content"].get(kind).is_some(), "{status} of {method} {path}");

@@ -1,6 +1,9 @@
 //! Who is calling. Only here can the proofs be made that handlers ask for: [`Authorized`] for a person's or program's API
 //! token, [`VmIdentity`] for a VM's capability.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::Problem;
 use crate::Ready;
 use crate::http::Head;
@@ -59,19 +62,31 @@ pub(super) fn authorize<'a>(ready: &'a Ready, head: &Head<'_>) -> Result<Authori
 pub(super) fn identify<'a>(
     ready: &'a Ready,
     head: &Head<'_>,
-    scope: Scope,
+    scopes: &[Scope],
     now_secs: u64,
 ) -> Result<VmIdentity<'a>, Problem> {
-    let presented = bearer(head)?;
+    let presented = password(head).map_or_else(|| bearer(head), Ok)?;
     let config = &ready.config;
     let (claims, key) = config
         .keys
         .verify(&presented, &config.deployment, now_secs)
         .ok_or_else(|| Problem::unauthorized("The capability is not valid here, or no longer."))?;
-    if claims.scope != scope {
+    if !scopes.contains(&claims.scope) {
         return Err(Problem::new(403, "wrong_scope", "The capability is not good for this."));
     }
     Ok(VmIdentity { claims, key })
+}
+
+/// The password of `Authorization: Basic` (RFC 7617): restic knows no other way. The user's name says nothing.
+fn password(head: &Head<'_>) -> Option<String> {
+    let header = (head.header)("authorization")?;
+    let (scheme, pair) = header.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") || header.len() > 2 * TOKEN_MAX_CHARS {
+        return None;
+    }
+    let pair = String::from_utf8(STANDARD.decode(pair.trim()).ok()?).ok()?;
+    let (_, password) = pair.split_once(':')?;
+    (!password.is_empty()).then(|| password.to_owned())
 }
 
 /// The token of `Authorization: Bearer` (RFC 6750 section 2.1); the scheme in any case (RFC 9110 section 11.1).

@@ -262,6 +262,7 @@ impl Draft<'_> {
             region: location.to_owned(),
             scope: Scope::Vm,
             expires_secs: None,
+            workspace: String::new(),
         });
         self.render(ctx, location, &capability, &self.sealed)
     }

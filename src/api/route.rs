@@ -11,8 +11,8 @@ pub enum Access {
     Public,
     /// Who has an API token.
     Token,
-    /// A VM's capability of this scope.
-    Capability(Scope),
+    /// A VM's capability of one of these scopes.
+    Capability(&'static [Scope]),
 }
 
 /// What a route does.
@@ -72,10 +72,15 @@ const fn row(method: Method, path: &'static str, route: Route, access: Access) -
     Row { method, path, route, access }
 }
 
+/// The VM itself; its backups; its agent.
+const VM: Access = Access::Capability(&[Scope::Vm]);
+const BACKUP: Access = Access::Capability(&[Scope::Backup, Scope::Prune]);
+const AGENT: Access = Access::Capability(&[Scope::Agent]);
+
 /// Every route of the API. Those whose handler is still to come answer 501.
-pub const ROUTES: [Row; 35] = {
-    use Access::{Capability, Public, Token};
-    use Method::{Delete, Get, Post};
+pub const ROUTES: [Row; 36] = {
+    use Access::{Public, Token};
+    use Method::{Delete, Get, Head, Post};
     [
         row(Get, "/healthz", Route::Healthz, Public),
         row(Get, "/openapi.json", Route::Openapi, Public),
@@ -103,15 +108,16 @@ pub const ROUTES: [Row; 35] = {
         row(Post, "/reap", Route::Reap, Token),
         row(Post, "/seal", Route::Seal, Token),
         row(Get, "/metrics", Route::Metrics, Token),
-        row(Post, "/vm/boot", Route::VmBoot, Capability(Scope::Vm)),
-        row(Post, "/vm/progress", Route::VmProgress, Capability(Scope::Vm)),
-        row(Post, "/vm/heartbeat", Route::VmHeartbeat, Capability(Scope::Vm)),
-        row(Delete, "/vm", Route::VmDelete, Capability(Scope::Vm)),
-        row(Get, "/vm/backup/*", Route::VmBackup, Capability(Scope::Backup)),
-        row(Post, "/vm/backup/*", Route::VmBackupWrite, Capability(Scope::Backup)),
-        row(Delete, "/vm/backup/*", Route::VmBackupDelete, Capability(Scope::Backup)),
-        row(Get, "/vm/anthropic/*", Route::VmAnthropic, Capability(Scope::Agent)),
-        row(Post, "/vm/anthropic/*", Route::VmAnthropic, Capability(Scope::Agent)),
+        row(Post, "/vm/boot", Route::VmBoot, VM),
+        row(Post, "/vm/progress", Route::VmProgress, VM),
+        row(Post, "/vm/heartbeat", Route::VmHeartbeat, VM),
+        row(Delete, "/vm", Route::VmDelete, VM),
+        row(Get, "/vm/backup/*", Route::VmBackup, BACKUP),
+        row(Head, "/vm/backup/*", Route::VmBackup, BACKUP),
+        row(Post, "/vm/backup/*", Route::VmBackupWrite, BACKUP),
+        row(Delete, "/vm/backup/*", Route::VmBackupDelete, BACKUP),
+        row(Get, "/vm/anthropic/*", Route::VmAnthropic, AGENT),
+        row(Post, "/vm/anthropic/*", Route::VmAnthropic, AGENT),
     ]
 };
 

@@ -1,7 +1,7 @@
 //! Cloudflare's `Request` to the core's [`Head`] and [`Body`], the core's [`Reply`] to a `Response`. It leaves every
 //! judgement to the core, and works on `web_sys` types: `worker`'s own copy all headers, and its `Url` is 170 KB.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 
 use js_sys::futures::future_to_promise;
 use js_sys::{JSON, Reflect, Uint8Array};
@@ -10,9 +10,10 @@ use mayfly::http::{Body, BodyError, Head, Reply};
 use mayfly::json::Writer;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{ReadableStreamDefaultReader, Request, Response, ResponseInit};
+use web_sys::{ReadableStream, ReadableStreamDefaultReader, Request, Response, ResponseInit};
 use worker::Env;
 
+use crate::bucket::{self, R2};
 use crate::host::Platform;
 
 /// A var or secret by name; bindings that are no text are none of the configuration's.
@@ -21,13 +22,19 @@ pub(crate) fn binding(env: &Env, key: &str) -> Option<String> {
 }
 
 /// Lets the core answer one request.
-pub(crate) async fn answer(app: &'static App, request: Request, life: Life) -> Result<JsValue, JsValue> {
+pub(crate) async fn answer(
+    app: &'static App,
+    request: Request,
+    env: Env,
+    life: Life,
+) -> Result<JsValue, JsValue> {
     let (method, url, headers) = (request.method(), request.url(), request.headers());
     let (origin, path, query) = split(&url);
     let header = |name: &str| lookup(&headers, name);
     let head = Head { method: &method, origin, path, query, header: &header };
     let platform = Platform::default();
-    let reply = mayfly::api::handle(app, &platform, head, &mut Incoming(&request)).await;
+    let mut caller = Incoming { request: &request, env: &env, bucket: OnceCell::new(), sent: None };
+    let reply = mayfly::api::handle(app, &platform, head, &mut caller).await;
     let events = platform.take_events();
     if !events.is_empty() {
         // The caller does not wait for whoever is told.
@@ -36,7 +43,7 @@ pub(crate) async fn answer(app: &'static App, request: Request, life: Life) -> R
             Ok(JsValue::UNDEFINED)
         }));
     }
-    response(&reply)
+    response(&reply, caller.sent.as_ref())
 }
 
 #[wasm_bindgen]
@@ -57,12 +64,17 @@ fn split(url: &str) -> (&str, &str, &str) {
     (&url[..path], if target.is_empty() { "/" } else { target }, query)
 }
 
-/// The caller's body, still on the wire.
-struct Incoming<'a>(&'a Request);
+/// The caller's connection: a body that is still on the wire, the bucket, and the object that is to be answered.
+pub(crate) struct Incoming<'a> {
+    request: &'a Request,
+    env: &'a Env,
+    bucket: OnceCell<Option<R2>>,
+    pub(crate) sent: Option<ReadableStream>,
+}
 
 impl Body for Incoming<'_> {
     async fn read(&mut self, max_bytes: usize) -> Result<Vec<u8>, BodyError> {
-        let length = self.0.headers().get("content-length").ok().flatten();
+        let length = self.request.headers().get("content-length").ok().flatten();
         match length.and_then(|it| it.parse::<u64>().ok()) {
             Some(length) if length > max_bytes as u64 => Err(BodyError::TooLong),
             // The runtime ends a body at its declared length, so this cannot grow past the limit.
@@ -73,14 +85,23 @@ impl Body for Incoming<'_> {
 }
 
 impl Incoming<'_> {
+    pub(crate) fn request(&self) -> &Request {
+        self.request
+    }
+
+    /// Looked for when it is wanted: most requests do not.
+    pub(crate) fn bucket(&self) -> Option<&R2> {
+        self.bucket.get_or_init(|| bucket::bound(self.env)).as_ref()
+    }
+
     async fn read_whole(&self) -> Option<Vec<u8>> {
-        let buffer = self.0.array_buffer().ok()?.await.ok()?;
+        let buffer = self.request.array_buffer().ok()?.await.ok()?;
         Some(Uint8Array::new(&buffer).to_vec())
     }
 
     /// A body of unknown length, given up as soon as it is too long.
     async fn read_chunks(&self, max_bytes: usize) -> Result<Vec<u8>, BodyError> {
-        let Some(stream) = self.0.body() else { return Ok(Vec::new()) };
+        let Some(stream) = self.request.body() else { return Ok(Vec::new()) };
         let reader = ReadableStreamDefaultReader::new(&stream).map_err(|_| BodyError::Broken)?;
         let mut bytes = Vec::new();
         loop {
@@ -99,10 +120,13 @@ impl Incoming<'_> {
     }
 }
 
-fn response(reply: &Reply) -> Result<JsValue, JsValue> {
+fn response(reply: &Reply, sent: Option<&ReadableStream>) -> Result<JsValue, JsValue> {
     let init: ResponseInit = object(&reply.headers, |json| {
         json.raw(",\"status\":").number(reply.status);
     })?;
+    if sent.is_some() && reply.body.is_empty() {
+        return Response::new_with_opt_readable_stream_and_init(sent, &init).map(Into::into);
+    }
     // 204 and 304 must have no body at all, not an empty one. The copy is needed: the runtime keeps the buffer.
     let body = (!reply.body.is_empty()).then(|| Uint8Array::from(reply.body.as_slice()));
     Response::new_with_opt_js_u8_array_and_init(body.as_ref(), &init).map(Into::into)

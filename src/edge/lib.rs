@@ -1,7 +1,8 @@
 //! The Worker: the two events that Cloudflare sends, converted and handed to the core. It decides nothing: routes,
-//! status codes and texts are the core's; the platform's ports are in `host`, the conversions in `convert`.
+//! status codes and texts are the core's; the platform's ports are in `host` and `bucket`, the conversions in `convert`.
 //! `build/worker.js`, written by `cargo xtask build`, calls the functions below and replaces an instance that panicked.
 
+mod bucket;
 mod convert;
 mod host;
 
@@ -28,8 +29,9 @@ fn app(env: &Env) -> &'static App {
 
 /// A request. The result is a `Response`, or a promise of one.
 #[wasm_bindgen]
-pub fn fetch(request: Request, env: &Env, life: convert::Life) -> Result<JsValue, JsValue> {
-    now_or_promise(Box::pin(convert::answer(app(env), request, life)))
+pub fn fetch(request: Request, env: Env, life: convert::Life) -> Result<JsValue, JsValue> {
+    let app = app(&env);
+    now_or_promise(Box::pin(convert::answer(app, request, env, life)))
 }
 
 /// The cron trigger.

@@ -62,6 +62,9 @@ fn a_wrong_method_is_405_and_names_the_right_ones_for_every_path() {
     for row in &ROUTES {
         let path = example_of(row.path);
         for method in ["PATCH", "PUT", "HEAD", "TRACE", "BREW", "OPTIONS", "get", ""] {
+            if allowed(row.path).contains(&method) {
+                continue;
+            }
             let answer = Call::new(method, &path).token().send(&app(), &TestHost::silent());
             assert_eq!(answer.kind(), (405, "method_not_allowed".to_owned()), "{method} {path}");
             let allow = answer.header("allow").expect("Allow");

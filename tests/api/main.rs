@@ -6,6 +6,7 @@
 mod support;
 
 mod access;
+mod backup;
 mod boot;
 mod create;
 mod create_failures;

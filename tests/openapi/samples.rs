@@ -7,7 +7,7 @@ use mayfly::http::{NoAnswer, Reply};
 use mayfly::keys::Scope;
 use serde_json::{Map, Value, json};
 
-use crate::world::{Call, Fault, START_SECS, TOKEN, World, app, app_with, call, capability};
+use crate::world::{Call, Fault, START_SECS, TOKEN, WORKSPACE, World, app, app_with, call, capability};
 
 const FILE: &str = "tests/e2e/openapi-samples.json";
 const UPDATE: &str = "UPDATE_SAMPLES";
@@ -186,6 +186,34 @@ fn refusals(it: &mut Recorder) {
     it.record("preflight", "OPTIONS", "/vms", &[("access-control-request-method", "POST")], "");
 }
 
+/// A repository of backups, from its beginning.
+fn backups(it: &mut Recorder) {
+    let backup = capability(&it.app, "vm", Scope::Backup);
+    let mut ask = |name: &str, method: &str, path: &str, more: &[(&str, &str)], body: &str| {
+        let length = body.len().to_string();
+        let headers = [&[("authorization", backup.as_str()), ("content-length", &length)], more].concat();
+        it.record(name, method, &format!("/vm/backup/{WORKSPACE}/{path}"), &headers, body);
+    };
+    let (v1, v2) = ("application/vnd.x.restic.rest.v1", "application/vnd.x.restic.rest.v2");
+    // The SHA-256 of "abc" (FIPS 180-4, examples).
+    let lock = "locks/ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    ask("backup_create", "POST", "?create=true", &[], "");
+    ask("backup_none", "GET", "config", &[], "");
+    ask("backup_config", "POST", "config", &[], "a config");
+    ask("backup_config_again", "POST", "config", &[], "another");
+    ask("backup_size", "HEAD", "config", &[], "");
+    ask("backup_lock", "POST", lock, &[], "abc");
+    ask("backup_wrong_body", "POST", &lock.replace("locks", "data"), &[], "abd");
+    ask("backup_list", "GET", "locks/", &[("accept", v2)], "");
+    ask("backup_list_v1", "GET", "locks/", &[("accept", v1)], "");
+    ask("backup_read", "GET", lock, &[], "");
+    ask("backup_part", "GET", lock, &[("range", "bytes=1-")], "");
+    ask("backup_beyond", "GET", lock, &[("range", "bytes=3-")], "");
+    ask("backup_delete_config", "DELETE", "config", &[], "");
+    ask("backup_unlock", "DELETE", lock, &[], "");
+    ask("backup_elsewhere", "GET", "../x/config", &[], "");
+}
+
 /// What is answered when the provider is in trouble.
 fn troubles(it: &mut Recorder) {
     let error = |code: &str| format!(r#"{{"error":{{"code":"{code}","message":"as a test wants it"}}}}"#);
@@ -226,6 +254,7 @@ fn the_kept_samples_are_what_the_core_answers() {
     let mut it = Recorder { app: app(), world: World::new(), samples: Map::new() };
     refusals(&mut it);
     life(&mut it);
+    backups(&mut it);
     troubles(&mut it);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE);
     let fresh = serde_json::to_string_pretty(&it.samples).expect("JSON") + "\n";

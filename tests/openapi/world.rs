@@ -1,4 +1,5 @@
-//! A world for the core: the API under a fixed clock, with one small Hetzner project behind it that remembers servers.
+//! A world for the core: the API under a fixed clock, with one small Hetzner project behind it that remembers servers,
+//! and a bucket.
 //! What is asked of it and what must come out is the tests' business.
 
 use std::cell::{Cell, RefCell};
@@ -12,9 +13,13 @@ use mayfly::http::{
 use mayfly::keys::{Claims, Scope};
 use serde_json::{Value, json};
 
+use crate::store::{Connection, Store};
+
 /// 2026-11-20T10:00:00Z.
 pub(crate) const START_SECS: u64 = 1_795_168_800;
 pub(crate) const TOKEN: &str = "an-api-token-of-a-test";
+/// The workspace whose backups capabilities open.
+pub(crate) const WORKSPACE: &str = "default/github.com~octocat~Hello-World";
 const BASE: &str = "https://hetzner.example/v1";
 
 /// What a provider request gets instead of the project's answer.
@@ -29,6 +34,7 @@ pub(crate) struct World {
     pub(crate) now_secs: Cell<u64>,
     pub(crate) servers: RefCell<Vec<Value>>,
     pub(crate) faults: RefCell<Vec<Fault>>,
+    pub(crate) store: Store,
     drawn: Cell<u64>,
     next_id: Cell<u64>,
 }
@@ -74,6 +80,7 @@ pub(crate) fn capability(app: &App, vm: &str, scope: Scope) -> String {
         region: "fsn1".into(),
         scope,
         expires_secs: None,
+        workspace: WORKSPACE.into(),
     };
     format!("Bearer {}", config.keys.signer().sign(&claims))
 }
@@ -91,7 +98,13 @@ pub(crate) fn call(app: &App, world: &World, it: Call<'_>) -> Reply {
         query,
         header: &header,
     };
-    mayfly::api::handle(app, world, head, &mut Bytes(it.body)).now_or_never().expect("an answer at once")
+    let mut caller = Connection { body: Bytes(it.body), store: Some(world.store.clone()), sent: Vec::new() };
+    let reply = mayfly::api::handle(app, world, head, &mut caller).now_or_never();
+    let mut reply = reply.expect("an answer at once");
+    if reply.body.is_empty() {
+        reply.body = caller.sent;
+    }
+    reply
 }
 
 struct Bytes<'a>(&'a [u8]);
@@ -108,6 +121,7 @@ impl World {
             now_secs: Cell::new(START_SECS),
             servers: RefCell::default(),
             faults: RefCell::default(),
+            store: Store::new(),
             drawn: Cell::new(0),
             next_id: Cell::new(4711),
         }

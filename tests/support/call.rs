@@ -6,6 +6,7 @@ use mayfly::http::{Body, BodyError, Head, Host};
 use serde_json::{Value, json};
 
 use super::block_on;
+use super::store::{Connection, Store};
 use super::world::{ANNS_TOKEN, API_TOKEN, ORIGIN, SECRETS};
 
 /// A request's body.
@@ -35,6 +36,7 @@ pub(crate) struct Call {
     query: String,
     headers: Vec<(String, String)>,
     body: TestBody,
+    store: Option<Store>,
     reveals: bool,
 }
 
@@ -47,6 +49,7 @@ impl Call {
             query: query.to_owned(),
             headers: Vec::new(),
             body: TestBody::Unread,
+            store: None,
             reveals: false,
         }
     }
@@ -86,6 +89,11 @@ impl Call {
         Self { body, ..self }
     }
 
+    /// To a Worker that has this bucket.
+    pub(crate) fn store(self, store: &Store) -> Self {
+        Self { store: Some(store.clone()), ..self }
+    }
+
     pub(crate) fn bytes(self, bytes: impl Into<Vec<u8>>) -> Self {
         self.body(TestBody::Bytes(bytes.into()))
     }
@@ -99,7 +107,7 @@ impl Call {
         Self { reveals: true, ..self }
     }
 
-    pub(crate) fn send(mut self, app: &App, host: &impl Host) -> Answer {
+    pub(crate) fn send(self, app: &App, host: &impl Host) -> Answer {
         let headers = self.headers;
         let header =
             |name: &str| headers.iter().find(|(it, _)| it == name).map(|(_, value)| value.to_owned());
@@ -110,8 +118,10 @@ impl Call {
             query: &self.query,
             header: &header,
         };
-        let reply = block_on(mayfly::api::handle(app, host, head, &mut self.body));
-        let answer = Answer { status: reply.status, headers: reply.headers, body: reply.body };
+        let mut caller = Connection { body: self.body, store: self.store, sent: Vec::new() };
+        let reply = block_on(mayfly::api::handle(app, host, head, &mut caller));
+        let body = if reply.body.is_empty() { caller.sent } else { reply.body };
+        let answer = Answer { status: reply.status, headers: reply.headers, body };
         answer.check(self.reveals);
         answer
     }
@@ -216,7 +226,9 @@ fn title(status: u16) -> &'static str {
         404 => "Not Found",
         405 => "Method Not Allowed",
         409 => "Conflict",
+        411 => "Length Required",
         413 => "Content Too Large",
+        416 => "Range Not Satisfiable",
         422 => "Unprocessable Content",
         429 => "Too Many Requests",
         501 => "Not Implemented",

@@ -7,6 +7,7 @@ pub(crate) mod failure;
 pub(crate) mod fixtures;
 pub(crate) mod host;
 pub(crate) mod script;
+pub(crate) mod store;
 pub(crate) mod user_data;
 pub(crate) mod world;
 

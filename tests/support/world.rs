@@ -35,6 +35,8 @@ pub(crate) const ORIGIN: &str = "https://mayfly.example.workers.dev";
 pub(crate) const PAGE_ORIGIN: &str = "https://mayfly.pages.dev";
 /// The id in the label of [`super::fixtures::Server::ours`].
 pub(crate) const VM: &str = "abcdefghijklmnopqrstuvwxyz";
+/// The workspace that capabilities for backups name; what [`example_of`] asks for is in it.
+pub(crate) const WORKSPACE: &str = "a";
 /// The key of the fixture `list_ssh_keys.registered`.
 pub(crate) const SSH_KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDHGQOpuSOTyTBhrt98fEqsIRGKjt4ygN4lzdhaO4OJn";
@@ -156,6 +158,7 @@ pub(crate) fn claims(scope: Scope) -> Claims {
         region: "fsn1".into(),
         scope,
         expires_secs: None,
+        workspace: WORKSPACE.into(),
     }
 }
 
