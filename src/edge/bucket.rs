@@ -95,7 +95,9 @@ impl Bucket for Incoming<'_> {
         let entry = |object: JsValue| Entry {
             key: member(&object, "key").as_string().unwrap_or_default(),
             size: size_of(&object),
-            stored_secs: member(&object, "uploaded").dyn_into().map_or(0, |it: Date| whole(it.get_time()) / 1000),
+            stored_secs: member(&object, "uploaded")
+                .dyn_into()
+                .map_or(0, |it: Date| whole(it.get_time()) / 1000),
         };
         let entries = Array::from(&member(&listed, "objects")).iter().map(entry).collect();
         Ok(Page { entries, cursor: member(&listed, "cursor").as_string() })
@@ -139,7 +141,10 @@ fn set(object: &Object, name: &str, value: &JsValue) {
     let _ = Reflect::set(object, &name.into(), value);
 }
 
-#[expect(clippy::cast_precision_loss, reason = "sizes of objects are far below 2^53, and what is above ends them all")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "sizes of objects are far below 2^53, and what is above ends them all"
+)]
 fn set_number(object: &Object, name: &str, value: u64) {
     set(object, name, &(value as f64).into());
 }
@@ -148,7 +153,11 @@ fn size_of(object: &JsValue) -> u64 {
     member(object, "size").as_f64().map_or(0, whole)
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sizes and times are whole and not negative")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "sizes and times are whole and not negative"
+)]
 fn whole(number: f64) -> u64 {
     number as u64
 }

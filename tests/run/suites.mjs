@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node
 import { join } from 'node:path';
 import { buildTools, buildWorker, cacheDir, root, run, say, targetDir, toolEnv } from './prepare.mjs';
 import { SIMULATED } from './fake-providers.mjs';
-import { has, needChromium, needClients, needHcloud, needMoto } from './tools.mjs';
+import { has, needChromium, needClients, needHcloud, needMoto, needRestic } from './tools.mjs';
 
 /** Free Workers may have 3 MB; we allow ourselves a third of it. */
 const GZIP_LIMIT_KIB = 1024;
@@ -33,6 +33,7 @@ export const SUITES = [
     run: nodeTests,
   },
   { name: 'page', files: filesOf('tests/e2e').filter((it) => BROWSER_FILES.test(it)), needs: [worker, fakeCloud], run: browserTests },
+  { name: 'backup', files: filesOf('tests/backup'), needs: [worker, needRestic], run: nodeTests },
   { name: 'stand-ins', files: filesOf('tests/vm/stand-ins'), run: nodeTests },
   { name: 'vm', needs: [worker, fakeCloud], run: bootOnce },
 ];

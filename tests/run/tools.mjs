@@ -1,4 +1,4 @@
-// Programs that the tests use: Chromium and hcloud from the system, the vendors' clients and moto from Python's packages. Found
+// Programs that the tests use: Chromium, hcloud and restic from the system, the vendors' clients and moto from Python's packages. Found
 // where they are; installed, saying so, where this may be done; otherwise the tests that need them are left out, and counted as
 // skipped.
 import { spawnSync } from 'node:child_process';
@@ -50,6 +50,12 @@ export async function needChromium() {
 export async function needHcloud() {
   if (process.env.HCLOUD_BIN || onPath('hcloud')) return;
   if (!(await aptInstall('hcloud-cli'))) say('no hcloud: set HCLOUD_BIN to one to run the test that needs it');
+}
+
+/** The client of the backup store; its tests skip themselves where there is none. */
+export async function needRestic() {
+  if (process.env.RESTIC_BIN || onPath('restic')) return;
+  if (!(await aptInstall('restic'))) say('no restic: set RESTIC_BIN to one to run the tests that need it');
 }
 
 /** The vendors' own Python clients; their tests skip themselves without them. */

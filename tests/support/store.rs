@@ -85,9 +85,9 @@ impl Store {
     fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Page, BucketError> {
         self.check()?;
         let objects = self.0.objects.borrow();
-        let found = objects.iter().filter(|(key, _)| {
-            key.starts_with(prefix) && cursor.is_none_or(|cursor| key.as_str() > cursor)
-        });
+        let found = objects
+            .iter()
+            .filter(|(key, _)| key.starts_with(prefix) && cursor.is_none_or(|cursor| key.as_str() > cursor));
         let entry = |(key, (body, stored_secs)): (&String, &(Vec<u8>, u64))| Entry {
             key: key.clone(),
             size: body.len() as u64,
@@ -128,36 +128,36 @@ impl<B: Body> Bucket for Connection<B> {
     }
 
     async fn size(&self, key: &str) -> Result<Option<u64>, BucketError> {
-        self.bound()?.size(key)
+        self.bound().size(key)
     }
 
     async fn send(&mut self, key: &str, span: Option<Span>) -> Result<Option<u64>, BucketError> {
-        let Some((part, size)) = self.bound()?.part(key, span)? else { return Ok(None) };
+        let Some((part, size)) = self.bound().part(key, span)? else { return Ok(None) };
         self.sent = part;
         Ok(Some(size))
     }
 
     async fn receive(&mut self, key: &str, sha256: Option<&str>) -> Result<Put, BucketError> {
         let body = self.body.read(usize::MAX).await.map_err(|it| BucketError::Failed(format!("{it:?}")))?;
-        self.bound()?.put_new(key, body, sha256)
+        self.bound().put_new(key, body, sha256)
     }
 
     async fn mark(&self, key: &str) -> Result<(), BucketError> {
-        self.bound()?.put(key, Vec::new());
+        self.bound().put(key, Vec::new());
         Ok(())
     }
 
     async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Page, BucketError> {
-        self.bound()?.list(prefix, cursor)
+        self.bound().list(prefix, cursor)
     }
 
     async fn delete(&self, keys: &[String]) -> Result<(), BucketError> {
-        self.bound()?.delete(keys)
+        self.bound().delete(keys)
     }
 }
 
 impl<B> Connection<B> {
-    fn bound(&self) -> Result<&Store, BucketError> {
-        Ok(self.store.as_ref().expect("the bucket is asked only where there is one"))
+    fn bound(&self) -> &Store {
+        self.store.as_ref().expect("the bucket is asked only where there is one")
     }
 }

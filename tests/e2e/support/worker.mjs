@@ -12,21 +12,22 @@ const QUIET = {
   CLOUDFLARE_CF_FETCH_ENABLED: 'false',
 };
 export const API_TOKEN = 'a-token-for-tests-only';
-const SIGNING_KEY = 'test:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE';
+export const SIGNING_KEY = 'test:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE';
+const BUCKET = '\n[[r2_buckets]]\nbinding = "BACKUPS"\nbucket_name = "mayfly-backups"\n';
 
 /**
  * Starts a Worker of its own for the caller.
- * @param {{vars?: object, entry?: string}} options `vars` besides API_TOKEN and SIGNING_KEY; `entry`: source of a module
- *   to run instead of build/worker.js, which it finds at `../worker.js`.
+ * @param {{vars?: object, entry?: string, bucket?: boolean}} options `vars` besides API_TOKEN and SIGNING_KEY; `entry`:
+ *   source of a module to run instead of build/worker.js, which it finds at `../worker.js`; `bucket`: an empty one for backups.
  */
-export async function startWorker({ vars = {}, entry } = {}) {
+export async function startWorker({ vars = {}, entry, bucket = false } = {}) {
   Object.assign(process.env, QUIET);
   const { unstable_startWorker: start } = await import('wrangler');
   await mkdir(join(ROOT, 'build'), { recursive: true });
   const dir = await mkdtemp(join(ROOT, 'build/e2e-'));
   const main = entry === undefined ? '../worker.js' : 'entry.js';
   if (entry !== undefined) await writeFile(join(dir, main), entry);
-  await writeFile(join(dir, 'wrangler.toml'), await config(main));
+  await writeFile(join(dir, 'wrangler.toml'), `${await config(main)}${bucket ? BUCKET : ''}`);
   const given = Object.entries({ API_TOKEN, SIGNING_KEY, ...vars }).filter(([, value]) => value !== undefined);
   const lines = [];
   // Not wrangler's createTestHarness: it sends the Worker's requests through Node, which follows redirects.
