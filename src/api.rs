@@ -14,6 +14,7 @@ mod placement;
 mod problem;
 mod route;
 mod snapshots;
+mod token;
 mod vm_side;
 mod vms;
 mod wire;
@@ -151,6 +152,7 @@ async fn answer<H: Host>(ctx: &Ctx<'_, H>, body: &mut impl Caller) -> Result<Rep
                 Route::VmBoot => Box::pin(vm_side::boot(ctx, &vm, body)),
                 Route::VmProgress => Box::pin(vm_side::progress(ctx, &vm, body)),
                 Route::VmHeartbeat => Box::pin(vm_side::heartbeat(ctx, &vm, body)),
+                Route::VmToken => Box::pin(token::issue(ctx, &vm, body)),
                 Route::VmDelete => Box::pin(vm_side::delete(ctx, &vm)),
                 Route::VmBackup => Box::pin(backup::read(ctx, &vm, id, body)),
                 Route::VmBackupWrite => Box::pin(backup::write(ctx, &vm, id, body)),

@@ -1,10 +1,14 @@
-//! Backups as names: which workspace a repository is, and where its objects lie in the bucket. What restic sends and gets is `api::backup`'s business; encryption and deduplication are restic's own.
+//! Backups as names: which workspace a repository is, where its objects lie in the bucket, the password of its contents. What restic sends and gets is `api::backup`'s business; encryption and deduplication are restic's own.
 //!
 //! A key is `<deployment>/<owner>/<name>/` and then as restic's REST protocol names things below a repository.
 
 use std::fmt::Write as _;
 
+use crate::encoding::base64url;
+use crate::keys;
+use crate::model::Vm;
 use crate::repo_url::RepoUrl;
+use crate::secret::Secret;
 
 /// Largest body that is stored, bytes. Cloudflare takes 100 MB; restic's packs have 32 MiB and a little.
 pub const OBJECT_MAX_BYTES: u64 = 95_000_000;
@@ -84,6 +88,18 @@ pub fn name(repo: &RepoUrl) -> String {
 /// What a capability for backups names: the workspace's place below the deployment.
 pub fn workspace(owner: &str, repo: &RepoUrl) -> String {
     format!("{owner}/{}", name(repo))
+}
+
+/// The same for a VM; `None` where its labels do not tell its owner and its repository.
+pub fn workspace_of(vm: &Vm<'_>) -> Option<String> {
+    let repo = RepoUrl::parse(&vm.labels.repo.unpack()?).ok()?;
+    (!vm.labels.owner.is_empty()).then(|| workspace(&vm.labels.owner, &repo))
+}
+
+/// The password of a workspace's repository: every VM of it gets the same, and nobody stores it.
+pub fn password(key: &Secret, workspace: &str) -> Secret {
+    let bytes = keys::derive(key.expose().as_bytes(), "backup", &[workspace.as_bytes()]);
+    Secret::new(base64url(&bytes))
 }
 
 fn escape(out: &mut String, text: &str) {

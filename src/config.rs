@@ -125,6 +125,8 @@ pub struct Config {
     pub tokens: Vec<ApiToken>,
     /// `SIGNING_KEY`.
     pub keys: Keyring,
+    /// `BACKUP_KEY`: what the passwords of backups derive from.
+    pub backup_key: Option<Secret>,
     /// `PUBLIC_URL`: where VMs find the Worker.
     pub public_url: Option<String>,
     /// `ALLOWED_ORIGINS`: origins of the page; one may have a `*` as its first host label.
@@ -166,6 +168,7 @@ impl Config {
             deployment: it.deployment(),
             tokens: it.tokens(simulation),
             keys: it.keys(),
+            backup_key: it.backup_key(),
             public_url: it.url("PUBLIC_URL"),
             allowed_origins: it.origins(),
             hetzner: it.hetzner(),

@@ -204,18 +204,27 @@ impl SigningKey {
     }
 
     fn mac(&self, purpose: &str, parts: &[&[u8]]) -> Hmac<Sha256> {
-        let mut mac = hmac(self.key.expose().as_bytes());
-        // Lengths go in, so that no two lists of parts feed the same bytes.
-        for part in std::iter::once(purpose.as_bytes()).chain(parts.iter().copied()) {
-            mac.update(&(part.len() as u64).to_be_bytes());
-            mac.update(part);
-        }
-        mac
+        mac(self.key.expose().as_bytes(), purpose, parts)
     }
 
     fn cipher(&self) -> Aes256Gcm {
         Aes256Gcm::new(&self.derive("seal", &[]).into())
     }
+}
+
+/// What another key than a signing one gives for one purpose and its inputs.
+pub(crate) fn derive(key: &[u8], purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
+    mac(key, purpose, parts).finalize().into_bytes().into()
+}
+
+fn mac(key: &[u8], purpose: &str, parts: &[&[u8]]) -> Hmac<Sha256> {
+    let mut mac = hmac(key);
+    // Lengths go in, so that no two lists of parts feed the same bytes.
+    for part in std::iter::once(purpose.as_bytes()).chain(parts.iter().copied()) {
+        mac.update(&(part.len() as u64).to_be_bytes());
+        mac.update(part);
+    }
+    mac
 }
 
 /// HMAC takes keys of every length (RFC 2104 section 2).

@@ -391,7 +391,8 @@ fn no_capability_counts_but_the_one_that_was_signed() {
 
 #[test]
 fn whatever_the_configuration_the_worker_answers_and_shows_no_value() {
-    const KEYS: [&str; 42] = [
+    const KEYS: [&str; 43] = [
+        "BACKUP_KEY",
         "API_TOKEN",
         "API_TOKENS",
         "SIGNING_KEY",

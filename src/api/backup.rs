@@ -84,7 +84,8 @@ pub(super) async fn write<H: Host>(
     let length = length
         .ok_or_else(|| Problem::new(411, "length_required", "An object needs its length: Content-Length."))?;
     if length > OBJECT_MAX_BYTES {
-        let detail = format!("The object is longer than {OBJECT_MAX_BYTES} bytes: use a smaller --pack-size.");
+        let detail =
+            format!("The object is longer than {OBJECT_MAX_BYTES} bytes: use a smaller --pack-size.");
         return Err(Problem::new(413, "body_too_long", detail));
     }
     let put = bucket.receive(&key, sha256).await.map_err(|it| failed(ctx, it))?;
@@ -131,13 +132,10 @@ fn place<'p, H>(
     let (false, Some(rest)) = (claims.workspace.is_empty(), rest) else {
         return Err(Problem::new(403, "wrong_workspace", "The capability is for another workspace."));
     };
-    let target = Target::parse(rest).ok_or_else(|| Problem::new(404, "not_found", "There is no such path."))?;
+    let target =
+        Target::parse(rest).ok_or_else(|| Problem::new(404, "not_found", "There is no such path."))?;
     if !bucket.is_bound() {
-        return Err(Problem::new(
-            404,
-            "backups_not_configured",
-            "This Worker has no bucket for backups: bind an R2 bucket as BACKUPS in wrangler.toml.",
-        ));
+        return Err(not_configured());
     }
     Ok((target, format!("{}/{path}", ctx.ready.config.deployment)))
 }
@@ -213,11 +211,17 @@ fn content_range(span: Span, size: u64) -> String {
     format!("bytes {first}-{}/{size}", last.saturating_sub(1))
 }
 
+/// What is missing, for whoever configures the Worker.
+pub(super) fn not_configured() -> Problem {
+    let detail = "There are no backups here: they take an R2 bucket, bound as BACKUPS in wrangler.toml, and BACKUP_KEY.";
+    Problem::new(404, "backups_not_configured", detail)
+}
+
 fn no_object() -> Problem {
     Problem::new(404, "object_not_found", "There is no such object.")
 }
 
-fn failed<H: Host>(ctx: &Ctx<'_, H>, error: BucketError) -> Problem {
+pub(super) fn failed<H: Host>(ctx: &Ctx<'_, H>, error: BucketError) -> Problem {
     match error {
         BucketError::OutOfRange => {
             Problem::new(416, "out_of_range", "The object ends before the range begins.")
@@ -252,7 +256,9 @@ mod tests {
             assert_eq!(parse_range(text), span, "{text}");
             assert_eq!(span.map(|it| content_range(it, 100)).as_deref(), Some(answer));
         }
-        for text in ["", "bytes=", "bytes=-", "bytes=-0", "bytes=9-8", "bytes=1-2,4-5", "bytes=+1-2", "lines=1-2"] {
+        for text in
+            ["", "bytes=", "bytes=-", "bytes=-0", "bytes=9-8", "bytes=1-2,4-5", "bytes=+1-2", "lines=1-2"]
+        {
             assert_eq!(parse_range(text), None, "{text}");
         }
     }

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::auth::VmIdentity;
 use super::wire::json;
 use super::{Ctx, Problem, read_body};
+use crate::backup;
 use crate::cost::Billing;
 use crate::encoding::{base32, base64url};
-use crate::http::{Body, Host, Reply};
+use crate::http::{Body, Caller, Host, Reply};
 use crate::labels::{self, Certificate, LabelChange, Reason, Selector, Signal, Timing, Verdict};
 use crate::life::Want;
 use crate::model::{Phase, ProviderName, Vm, expires_secs};
@@ -49,6 +50,8 @@ struct BootAnswer {
     claude_code_oauth_token: String,
     env: BTreeMap<String, String>,
     provider_credential: String,
+    backup_password: String,
+    restore: String,
     workspace: String,
 }
 
@@ -70,6 +73,8 @@ struct Unsealed {
     anthropic_api_key: String,
     claude_code_oauth_token: String,
     env: BTreeMap<String, String>,
+    #[serde(default)]
+    restore: String,
 }
 
 #[derive(Deserialize)]
@@ -130,9 +135,9 @@ struct DeletedAnswer {
 }
 
 /// The server that a capability names.
-struct Found<'a> {
+pub(super) struct Found<'a> {
     provider: &'a Provider,
-    vm: Vm<'static>,
+    pub(super) vm: Vm<'static>,
     rate_budget: RateBudget,
 }
 
@@ -141,7 +146,7 @@ struct Found<'a> {
 pub(super) async fn boot<H: Host>(
     ctx: &Ctx<'_, H>,
     who: &VmIdentity<'_>,
-    body: &mut impl Body,
+    body: &mut impl Caller,
 ) -> Result<Reply, Problem> {
     let request: BootRequest = read(body).await?;
     let Found { provider, vm, .. } = find(ctx, who).await?.ok_or_else(gone)?;
@@ -184,6 +189,9 @@ pub(super) async fn boot<H: Host>(
         (defaults.anthropic_api_key.expose().to_owned(), defaults.claude_code_oauth_token.expose().to_owned())
     };
     let credential = config.vm_credential(provider.name()).map(|it| it.expose().to_owned());
+    let backup_key = config.backup_key.as_ref().filter(|_| body.is_bound());
+    let backup_password =
+        backup_key.zip(backup::workspace_of(&vm)).map(|(key, it)| backup::password(key, &it));
     Ok(json(
         200,
         &BootAnswer {
@@ -192,6 +200,8 @@ pub(super) async fn boot<H: Host>(
             claude_code_oauth_token: oauth_token,
             env: unsealed.env,
             provider_credential: credential.unwrap_or_default(),
+            backup_password: backup_password.map(|it| it.expose().to_owned()).unwrap_or_default(),
+            restore: unsealed.restore,
             ..BootAnswer::bare(who)
         },
     ))
@@ -366,7 +376,10 @@ pub(super) async fn delete<H: Host>(ctx: &Ctx<'_, H>, who: &VmIdentity<'_>) -> R
 }
 
 /// Finds the server by the identity label; its provider's id was not known when the capability was signed.
-async fn find<'a, H: Host>(ctx: &Ctx<'a, H>, who: &VmIdentity<'_>) -> Result<Option<Found<'a>>, Problem> {
+pub(super) async fn find<'a, H: Host>(
+    ctx: &Ctx<'a, H>,
+    who: &VmIdentity<'_>,
+) -> Result<Option<Found<'a>>, Problem> {
     let claims = who.claims();
     let provider = ProviderName::parse(&claims.provider).and_then(|it| ctx.ready.provider(it));
     let provider = provider.ok_or_else(|| {
@@ -384,7 +397,7 @@ async fn find<'a, H: Host>(ctx: &Ctx<'a, H>, who: &VmIdentity<'_>) -> Result<Opt
     Ok(found.map(|vm| Found { provider, vm, rate_budget }))
 }
 
-async fn read<T: for<'de> Deserialize<'de>>(body: &mut impl Body) -> Result<T, Problem> {
+pub(super) async fn read<T: for<'de> Deserialize<'de>>(body: &mut impl Body) -> Result<T, Problem> {
     let bytes = read_body(body).await?;
     // The scripts are ours: what is wrong is a position, not something for a form.
     serde_json::from_slice(&bytes).map_err(|error| {
@@ -397,7 +410,7 @@ async fn read<T: for<'de> Deserialize<'de>>(body: &mut impl Body) -> Result<T, P
     })
 }
 
-fn gone() -> Problem {
+pub(super) fn gone() -> Problem {
     Problem::new(404, "vm_not_found", "No server carries this VM's label.")
 }
 

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::Reader;
+use crate::keys::KEY_MIN_CHARS;
 use crate::model::parse_micros;
 use crate::secret::Secret;
 use crate::webhook::WebhookConfig;
@@ -80,6 +81,18 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             self.problem("WEBHOOK_URL", "must be an https URL");
         }
         Some(WebhookConfig { url: Secret::new(url), key: key? })
+    }
+
+    /// Whoever loses it loses every backup: one that is too short is refused, not lengthened.
+    pub(super) fn backup_key(&mut self) -> Option<Secret> {
+        let key = self.get("BACKUP_KEY")?;
+        if key.len() < KEY_MIN_CHARS {
+            self.problem(
+                "BACKUP_KEY",
+                format!("has fewer than {KEY_MIN_CHARS} characters; `npm run setup` makes one"),
+            );
+        }
+        Some(Secret::new(key))
     }
 
     fn count(&mut self, key: &'static str) -> Option<u32> {

@@ -87,7 +87,8 @@ fn nothing_is_overwritten_and_nothing_is_stored_under_a_wrong_name() {
     let before = store.keys();
     let wrong = send(write(&format!("data/{}", sha256_hex("one")), "another", Scope::Backup), &store);
     wrong.is_problem(400, "body_broken", "The body is not what its name says; nothing was stored.");
-    let half = ask("POST", &format!("data/{}", sha256_hex("one")), Scope::Backup).header("content-length", "3");
+    let half =
+        ask("POST", &format!("data/{}", sha256_hex("one")), Scope::Backup).header("content-length", "3");
     assert_eq!(send(half.body(TestBody::Broken), &store).kind(), (502, "bucket_failed".to_owned()));
     assert_eq!(store.keys(), before);
 }
@@ -123,7 +124,8 @@ fn a_backup_takes_away_its_locks_and_pruning_what_is_not_needed_to_read() {
     let mut paths: Vec<String> = kinds.iter().map(|kind| stored(&store, kind, kind)).collect();
     assert_eq!(send(write("config", "config", Scope::Backup), &store).status, 200);
     paths.push("config".to_owned());
-    for (scope, gone) in [(Scope::Backup, vec!["locks"]), (Scope::Prune, vec!["data", "index", "snapshots"])] {
+    for (scope, gone) in [(Scope::Backup, vec!["locks"]), (Scope::Prune, vec!["data", "index", "snapshots"])]
+    {
         for path in &paths {
             let kind = path.split('/').next().expect("a kind");
             let was = store.keys().len();
@@ -161,7 +163,7 @@ fn tricks(victim: &str, id: &str) -> Vec<String> {
         format!("{OURS}/data/%{:x}{}", id.as_bytes()[0], &id[1..]),
         format!("{OURS}/data\\{id}"),
         format!("{OURS}/pruned"),
-        format!("{OURS}"),
+        OURS.to_owned(),
     ]
     .into()
 }
@@ -178,14 +180,26 @@ fn another_workspace_is_closed_on_every_path_and_tricks_find_nothing() {
     let before = store.keys();
     let from = |method: &str, path: &str, scope| {
         let call = Call::new(method, &format!("/vm/backup/{path}"));
-        let call = call.header("authorization", basic(&token(scope))).header("content-length", "6").bytes("secret");
+        let call =
+            call.header("authorization", basic(&token(scope))).header("content-length", "6").bytes("secret");
         send(call, &store)
     };
     for scope in [Scope::Backup, Scope::Prune] {
         for method in ["GET", "HEAD", "POST", "DELETE"] {
-            let elsewhere = [victim, "ann", "", "/", &format!("{OURS}-2"), "ann/github.com~octo", "..", &format!("/{OURS}")];
+            let elsewhere = [
+                victim,
+                "ann",
+                "",
+                "/",
+                &format!("{OURS}-2"),
+                "ann/github.com~octo",
+                "..",
+                &format!("/{OURS}"),
+            ];
             for other in elsewhere {
-                for rest in ["", "/", "/config", "/data/", &format!("/data/{id}"), &format!("/locks/{id}"), "/x"] {
+                for rest in
+                    ["", "/", "/config", "/data/", &format!("/data/{id}"), &format!("/locks/{id}"), "/x"]
+                {
                     let answer = from(method, &format!("{other}{rest}"), scope);
                     answer.is_problem(403, "wrong_workspace", "The capability is for another workspace.");
                 }
@@ -253,7 +267,8 @@ fn what_makes_no_sense_says_what_would() {
     let store = Store::new();
     let create = send(ask("POST", "", Scope::Backup), &store);
     assert_eq!(create.kind(), (400, "invalid_request".to_owned()));
-    for (method, path, allow) in [("GET", "", "POST"), ("POST", "data/", "GET"), ("DELETE", "", "GET, POST")] {
+    for (method, path, allow) in [("GET", "", "POST"), ("POST", "data/", "GET"), ("DELETE", "", "GET, POST")]
+    {
         let answer = send(ask(method, path, Scope::Prune), &store);
         assert_eq!((answer.status, answer.header("allow")), (405, Some(allow)), "{method} {path}");
     }
@@ -266,7 +281,7 @@ fn without_a_bucket_the_answer_says_what_to_configure() {
         answer.is_problem(
             404,
             "backups_not_configured",
-            "This Worker has no bucket for backups: bind an R2 bucket as BACKUPS in wrangler.toml.",
+            "There are no backups here: they take an R2 bucket, bound as BACKUPS in wrangler.toml, and BACKUP_KEY.",
         );
     }
 }
@@ -276,12 +291,18 @@ fn a_bucket_that_fails_is_told_apart_from_an_object_that_is_not_there() {
     let store = Store::new();
     let path = stored(&store, "locks", "lock");
     store.fail();
-    let call = |method: &str, path: &str| ask(method, path, Scope::Backup).header("content-length", "1").bytes("x");
-    for (method, path) in [("GET", &*path), ("HEAD", &path), ("GET", "locks/"), ("POST", &path), ("DELETE", &path)] {
+    let call =
+        |method: &str, path: &str| ask(method, path, Scope::Backup).header("content-length", "1").bytes("x");
+    for (method, path) in
+        [("GET", &*path), ("HEAD", &path), ("GET", "locks/"), ("POST", &path), ("DELETE", &path)]
+    {
         let host = TestHost::silent();
         let answer = call(method, path).store(&store).send(&app(), &host);
         answer.is_problem(502, "bucket_failed", "The bucket did not do it; nothing was changed. Try again.");
         let lines = host.log_lines();
-        assert!(lines.iter().any(|it| it["event"] == "bucket" && it["detail"] == "broken by the test"), "{lines:?}");
+        assert!(
+            lines.iter().any(|it| it["event"] == "bucket" && it["detail"] == "broken by the test"),
+            "{lines:?}"
+        );
     }
 }

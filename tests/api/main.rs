@@ -23,5 +23,6 @@ mod reaper;
 mod reports;
 mod script;
 mod snapshots;
+mod token;
 mod vms;
 mod webhook;

@@ -109,6 +109,8 @@ fn life(it: &mut Recorder) {
         r#"{{"active":{active},"verdict":{{"agent":1,"transcript":1,"files":12,"build":null}},"load":0.42,"attention":"waiting"}}"#
     );
     it.report("vm_heartbeat", "POST", "/vm/heartbeat", &heartbeat);
+    it.report("vm_token", "POST", "/vm/token", r#"{"scope":"backup"}"#);
+    it.report("vm_token_not_due", "POST", "/vm/token", r#"{"scope":"prune"}"#);
     it.report("vm_heartbeat_bad", "POST", "/vm/heartbeat", r#"{"active":1,"attention":"maybe"}"#);
     it.ask("get", "GET", "/vms/hetzner-4711", "");
     it.ask("list", "GET", "/vms", "");

@@ -63,6 +63,7 @@ pub(crate) fn app_with(more: impl Fn(&str) -> Option<String>) -> App {
                 "PUBLIC_URL" => "https://mayfly.example.workers.dev",
                 "HETZNER_TOKEN" => "hetzner-token-of-a-test",
                 "HETZNER_API_URL" => BASE,
+                "BACKUP_KEY" => "backup-key-of-a-test-0123456789-0123456789",
                 _ => return None,
             };
             Some(value.to_owned())

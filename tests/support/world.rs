@@ -12,6 +12,7 @@ pub(crate) const NOW_SECS: u64 = 1_795_168_800;
 pub(crate) const API_TOKEN: &str = "test-token-of-the-default-owner";
 pub(crate) const ANNS_TOKEN: &str = "test-token-of-ann-0123456789";
 pub(crate) const SIGNING_KEY: &str = "k1:0123456789abcdef0123456789abcdef";
+pub(crate) const BACKUP_KEY: &str = "test-backup-key-0123456789-0123456789";
 pub(crate) const HETZNER_TOKEN: &str = "test-hetzner-token-9876543210";
 pub(crate) const HETZNER_API_URL: &str = "https://hetzner.test/v1";
 pub(crate) const DIGITALOCEAN_TOKEN: &str = "test-digitalocean-token-1234567890";
@@ -63,7 +64,8 @@ pub(crate) const CREDENTIALS: [Credential; 3] = [
     },
 ];
 /// What no log line and, but for the boot exchange, no answer may hold.
-pub(crate) const SECRETS: [&str; 15] = [
+pub(crate) const SECRETS: [&str; 16] = [
+    BACKUP_KEY,
     API_TOKEN,
     ANNS_TOKEN,
     "0123456789abcdef0123456789abcdef",
