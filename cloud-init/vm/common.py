@@ -9,7 +9,8 @@ import urllib.request
 ROOT = os.environ.get("MAYFLY_ROOT", "")
 ETC, STATE, RUN, LOG = (ROOT + path for path in ("/etc/mayfly", "/var/lib/mayfly", "/run/mayfly", "/var/log/mayfly"))
 DEV_HOME = ROOT + "/home/dev"
-SECRETS = ("password", "link_key", "git_token", "anthropic_api_key", "claude_code_oauth_token", "provider_credential")
+SECRETS = ("password", "link_key", "git_token", "anthropic_api_key", "claude_code_oauth_token", "provider_credential",
+           "backup_password", "restore")
 
 
 def read(path, default=""):

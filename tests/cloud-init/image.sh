@@ -8,7 +8,7 @@ set -euo pipefail
 SUITE=trixie
 # What a VM brings, and what a VM installs.
 GUEST=systemd,systemd-sysv,systemd-resolved,dbus,udev,cloud-init,python3,curl,ca-certificates,iproute2,procps,sudo,cron
-GUEST=$GUEST,openssh-server,openssh-client,nftables,git,git-lfs,tmux,acl
+GUEST=$GUEST,openssh-server,openssh-client,nftables,git,git-lfs,tmux,acl,restic
 # What only the checks need.
 CHECKS=shellcheck,bats,jq,hcloud-cli
 

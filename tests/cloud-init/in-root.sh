@@ -13,7 +13,7 @@ lay_out() {
   # As the archives have them.
   find "$to" -type f -exec chmod 0644 {} +
   find "$to" -type f \( -name '*.sh' -o ! -name '*.*' \) -exec chmod 0755 {} +
-  cp "$to"/units/*.service "$to"/units/*.timer "$to"/workspace/units/*.service "$1/etc/systemd/system/"
+  cp "$to"/units/*.service "$to"/units/*.timer "$to"/workspace/units/*.{service,timer} "$1/etc/systemd/system/"
   chroot "$1" useradd --create-home --uid 1000 --shell /bin/bash dev
   chroot "$1" useradd --system mayfly-door
   # Units name what a VM installs.

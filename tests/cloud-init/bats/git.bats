@@ -177,3 +177,47 @@ SCRIPT
   [ "$status" -ne 75 ]
   [ ! -e "$BATS_TEST_TMPDIR/pushed" ]
 }
+
+@test "what a verified backup holds is not pushed; when there is none, it is" {
+  workspace_with_remote
+  printf token >"$MAYFLY_ROOT/run/mayfly/git/token"
+  echo two >"$MAYFLY_ROOT/workspaces/repo/new"
+  stub python3 <<<'exit 0'
+  run bash "$BATS_TEST_TMPDIR/run-rescue"
+  [ "$status" -eq 0 ]
+  [ ! -e "$BATS_TEST_TMPDIR/pushed" ]
+  [ "$(calls python3)" = "/opt/mayfly/workspace/backup.py last" ]
+  for status in 1 75; do
+    stub python3 <<<"exit $status"
+    rm -f "$BATS_TEST_TMPDIR/pushed"
+    run bash "$BATS_TEST_TMPDIR/run-rescue"
+    [ "$status" -eq 0 ]
+    [ -e "$BATS_TEST_TMPDIR/pushed" ]
+  done
+}
+
+@test "a workspace that was put back is fetched into and not cloned, merged or reset" {
+  local ws=$MAYFLY_ROOT/workspaces/repo
+  . /opt/mayfly/workspace/clone
+  as_dev() { printf '%s\n' "$*" >>"$BATS_TEST_TMPDIR/dev.calls"; }
+  stub nft <<<'exit 0'
+  stub python3 <<<"mkdir -p '$ws/.git'"
+  run main
+  [ "$status" -eq 0 ]
+  [ "$(calls python3)" = "/opt/mayfly/workspace/backup.py restore" ]
+  [ "$(wc -l <"$BATS_TEST_TMPDIR/dev.calls")" -eq 1 ]
+  grep -q -- "-C $ws .*core.hooksPath=/dev/null .*fetch --all --quiet$" "$BATS_TEST_TMPDIR/dev.calls"
+}
+
+@test "a backup that is not there or cannot be put back keeps nobody from a clone" {
+  . /opt/mayfly/workspace/clone
+  clone() { printf cloned >"$BATS_TEST_TMPDIR/cloned"; }
+  stub nft <<<'exit 0'
+  for status in 75 1 124; do
+    stub python3 <<<"exit $status"
+    rm -f "$BATS_TEST_TMPDIR/cloned"
+    run main
+    [ "$status" -eq 0 ]
+    [ -e "$BATS_TEST_TMPDIR/cloned" ]
+  done
+}

@@ -1,0 +1,258 @@
+"""Keeps the workspace with restic in the Worker's bucket: saves it, verifies that, puts it back.
+
+    backup.py tick       saves if somebody has worked since the last time; verifies and tidies up once a day
+    backup.py last       before a stop or the end: saves and verifies, in bounded time
+    backup.py restore    before the clone: puts back what the request wished, the newest state unless it said otherwise
+Exit status: 0 done, 75 there is nothing to do here (no backups; nothing to put back), else it failed.
+The repository's password came with the boot exchange, a token for its place comes with every run. Neither is ever in an
+argument or in the environment: restic reads files that only root can read, in a folder that is gone at power-off."""
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.parse
+
+import common
+import signals
+
+PLACE = f"{common.RUN}/backup"
+RECORD = f"{common.STATE}/backup.json"
+NOTHING = 75
+# All of `last`: whoever ends or stops the VM waits six minutes for it and for what comes after it.
+LAST_SECS = 200
+WAIT_SECS = 90  # `last` for a tick that is at it
+TICK_SECS = 3000  # less than a token lives
+RESTORE_SECS = 780
+DAY_SECS = 86_400
+PACK_MIB = "32"
+KEEP = ("--keep-last", "5", "--keep-within-hourly", "2d", "--keep-within-daily", "14d", "--keep-within-weekly", "3m")
+# Of what git ignores, folders that a build makes again. Ignored files, such as .env, are saved.
+MADE_AGAIN = {
+    "node_modules", "bower_components", "jspm_packages", "target", "build", "dist", "obj", "__pycache__", "venv", ".venv", ".tox", ".nox", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".gradle", ".m2", ".next", ".nuxt", ".output",
+    ".parcel-cache", ".turbo", ".svelte-kit", ".angular", ".cache", "coverage", ".nyc_output", "Pods", "DerivedData", "_build",
+    ".stack-work", "dist-newstyle", ".dart_tool", "zig-cache", ".zig-cache", "zig-out", ".terraform",
+}
+
+
+class Failed(Exception):
+    """Why nothing was saved or put back, for the log."""
+
+
+def places():
+    """What is kept, as far as it is there: the workspace, Claude's settings and transcripts, the shells' histories."""
+    home = common.DEV_HOME
+    return [path for path in (common.workspace(), f"{home}/.claude", f"{home}/.bash_history") if os.path.lexists(path)]
+
+
+def environment():
+    return {"PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), "HOME": "/root", "LANG": "C.UTF-8",
+            "RESTIC_REPOSITORY_FILE": f"{PLACE}/repository", "RESTIC_PASSWORD_FILE": f"{common.ETC}/secrets/backup_password",
+            "RESTIC_CACHE_DIR": f"{common.ROOT}/var/cache/mayfly-backup", "RESTIC_PACK_SIZE": PACK_MIB, "GOMAXPROCS": "2"}
+
+
+class Restic:
+    """Runs restic, all of its runs together in bounded time."""
+
+    def __init__(self, secs, clock=time.monotonic):
+        self.clock, self.end = clock, clock() + secs
+
+    def __call__(self, *args, may=(0,)):
+        """Answers its standard output; fails with its last words."""
+        left = self.end - self.clock()
+        if left <= 0:
+            raise Failed(f"restic {args[0]}: no time left")
+        try:
+            done = subprocess.run(["restic", *args], capture_output=True, text=True, errors="replace", timeout=left,
+                                  env=environment(), stdin=subprocess.DEVNULL, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise Failed(f"restic {args[0]}: not in time") from error
+        except OSError as error:
+            raise Failed(f"restic: {error}") from error
+        if done.returncode not in may:
+            words = " ".join(done.stderr.split()) or "no word"
+            raise Failed(f"restic {args[0]}: status {done.returncode}: {masked(words)[-300:]}")
+        return done.stdout
+
+
+def masked(text):
+    """Without the token: restic's errors may name the address."""
+    token = common.load(f"{PLACE}/token.json").get("token", "")
+    return text.replace(token, "[token]") if token else text
+
+
+def connect(scope="backup"):
+    """Gets a fresh token. Answers whether it was given; a refusal to tidy up is none for the backup."""
+    status, answer, _ = common.worker("POST", "/vm/token", {"scope": scope}, timeout=30)
+    token, url = answer.get("token"), urllib.parse.urlsplit(str(answer.get("repository", "")))
+    if status != 200 or not token or url.scheme not in ("http", "https") or not url.netloc:
+        if scope == "prune":
+            return False
+        raise Failed(f"no token: {status} {answer.get('code', '')} {answer.get('detail', '')}")
+    os.makedirs(PLACE, mode=0o700, exist_ok=True)
+    os.chmod(PLACE, 0o700)
+    common.write(f"{PLACE}/token.json", json.dumps({"token": token}))
+    common.write(f"{PLACE}/repository", "rest:" + url._replace(netloc=f"mayfly:{token}@{url.netloc}").geturl())
+    return True
+
+
+def glob_escaped(path):
+    return "".join(f"[{it}]" if it in "*?[" else "\\\\" if it == "\\" else it for it in path).replace("$", "$$")
+
+
+def excludes():
+    """Ignored folders that a build makes again. What git cannot tell is saved."""
+    folder = common.workspace()
+    git = ["git", "-C", folder, "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "ls-files", "--others", "--ignored",
+           "--exclude-standard", "--directory", "-z"]
+    as_dev = ["setpriv", "--reuid", "dev", "--regid", "dev", "--init-groups", "env", "-i", f"HOME={common.DEV_HOME}", "PATH=/usr/bin:/bin"]
+    try:
+        done = subprocess.run(git if common.ROOT else [*as_dev, *git], capture_output=True, timeout=60, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    if done.returncode != 0:
+        return []
+    found = [os.fsdecode(it) for it in done.stdout.split(b"\0") if it.endswith(b"/")]
+    return [glob_escaped(f"{folder}/{it.rstrip('/')}") for it in found
+            if os.path.basename(it.rstrip("/")) in MADE_AGAIN and "\n" not in it]
+
+
+def save(restic):
+    """Saves, and answers the snapshot's id. A repository is made when there is none."""
+    try:
+        restic("unlock")  # of locks only those that nobody holds any more
+    except Failed:
+        restic("init")
+    common.write(f"{PLACE}/excludes", "".join(f"{it}\n" for it in excludes()))
+    tags = ["--tag", f"vm-{common.vm().get('vm', '')}"]
+    # One host's name for all VMs: each goes on from what the one before it saved. 3: a file was gone before it was read.
+    out = restic("backup", "--json", "--host", "mayfly", *tags, "--exclude-file", f"{PLACE}/excludes", "--", *places(), may=(0, 3))
+    for line in reversed(out.splitlines()):
+        told = parsed(line)
+        if told.get("message_type") == "summary" and told.get("snapshot_id"):
+            return told["snapshot_id"]
+    raise Failed("restic backup: no snapshot")
+
+
+def parsed(line):
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def verify(restic, snapshot):
+    """The snapshot is in the list, and everything that it needs is there. What is stored was checked when it was."""
+    listed = json.loads(restic("snapshots", "--no-lock", "--json", snapshot) or "[]")
+    if not listed:
+        raise Failed(f"the snapshot {snapshot} is not in the list")
+    restic("check", "--no-lock", "--with-cache")
+
+
+def tidy(restic):
+    """At most once a day, and only when the Worker agrees: takes old snapshots away, and what only they needed."""
+    if not connect("prune"):
+        return False
+    try:
+        restic("forget", "--prune", "--host", "mayfly", "--group-by", "host", *KEEP)
+    finally:
+        connect()
+    return True
+
+
+def worked_since(record):
+    """Whether somebody has worked since the last backup of this boot, as the idle check saw it."""
+    state = common.load(f"{common.RUN}/idle.json")
+    seen = [it for it in (state.get("seen") or {}).values() if isinstance(it, (int, float))]
+    if record.get("boot_id") != state.get("boot_id") or not seen:
+        return True
+    return max(seen) >= record.get("at", 0)
+
+
+def keep(is_last):
+    """The tick's and the last backup. What is known of it is in RECORD and, for people, in the log."""
+    record = common.load(RECORD)
+    if not is_last and not worked_since(record):
+        return 0
+    at = signals.boot_seconds()
+    restic = Restic(LAST_SECS if is_last else TICK_SECS)
+    connect()
+    snapshot = save(restic)
+    now = int(time.time())
+    is_due = now - record.get("tidied", 0) > DAY_SECS
+    if is_last or is_due:
+        verify(restic, snapshot)
+        record["verified"] = now
+    record.update(saved=now, snapshot=snapshot, at=at, boot_id=common.load(f"{common.RUN}/idle.json").get("boot_id"))
+    print(f"saved as {snapshot[:8]}" + (", verified" if is_last or is_due else ""), flush=True)
+    common.try_write(RECORD, json.dumps(record))
+    if is_due and not is_last and tidy(restic):
+        common.try_write(RECORD, json.dumps({**record, "tidied": now}))
+        print("old backups are tidied up")
+    return 0
+
+
+def restore():
+    wish = common.secret("restore") or "latest"
+    if wish == "none" or os.path.exists(f"{common.workspace()}/.git"):
+        return NOTHING
+    restic = Restic(RESTORE_SECS)
+    connect()
+    try:
+        found = json.loads(restic("snapshots", "--no-lock", "--json", "--host", "mayfly", "--latest", "1") or "[]")
+    except Failed as why:
+        if "is there a repository" in str(why).lower() or "does not exist" in str(why):
+            return NOTHING  # nothing was ever saved
+        raise
+    snapshot = wish if wish != "latest" else max(found, key=lambda it: it["time"], default={}).get("id")
+    if not snapshot:
+        return NOTHING
+    wanted = [it for path in (common.workspace(), f"{common.DEV_HOME}/.claude", f"{common.DEV_HOME}/.bash_history")
+              for it in ("--include", path)]
+    restic("restore", "--no-lock", snapshot, "--target", "/", *wanted)
+    if not os.path.isdir(common.workspace()):
+        raise Failed(f"{snapshot[:8]} holds no {common.workspace()}")
+    print(f"restored {snapshot[:8]}")
+    return 0
+
+
+def alone(lock, patience):
+    """One at a time. Answers whether it is this one's turn."""
+    until = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+        time.sleep(0.5)
+
+
+def main(what, patience=WAIT_SECS):
+    os.umask(0o077)
+    if not common.secret("backup_password"):
+        return NOTHING
+    os.makedirs(PLACE, mode=0o700, exist_ok=True)
+    with open(f"{PLACE}/lock", "w", encoding="utf-8") as lock:
+        if not alone(lock, 0 if what == "tick" else patience):
+            if what == "tick":
+                return 0
+            # A tick that takes longer than whoever ends the VM can wait: what it has stored is not stored again.
+            subprocess.run(["systemctl", "stop", "mayfly-backup.service"], timeout=30, check=False)
+            if not alone(lock, 15):
+                print(f"backup {what}: another one does not end", flush=True)
+                return 1
+        try:
+            return restore() if what == "restore" else keep(what == "last")
+        except (Failed, OSError, ValueError) as why:
+            print(f"backup {what}: {why}", flush=True)
+            return 1
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] not in (["tick"], ["last"], ["restore"]):
+        sys.exit("backup.py tick|last|restore")
+    sys.exit(main(sys.argv[1]))
