@@ -18,6 +18,7 @@ mod token;
 mod vm_side;
 mod vms;
 mod wire;
+mod workspaces;
 
 use std::fmt::Write as _;
 use std::pin::Pin;
@@ -141,6 +142,8 @@ async fn answer<H: Host>(ctx: &Ctx<'_, H>, body: &mut impl Caller) -> Result<Rep
                 Route::ListOrphans => Box::pin(cleanup::orphans(ctx, &who)),
                 Route::DeleteOrphans => Box::pin(cleanup::delete_orphans(ctx, &who)),
                 Route::UserData => Box::pin(create::dry_run(ctx, &who, body)),
+                Route::ListWorkspaces => Box::pin(workspaces::list(ctx, &who, body)),
+                Route::DeleteWorkspace => Box::pin(workspaces::delete(ctx, &who, id, body)),
                 Route::Reap => Box::pin(vms::reap(ctx, &who)),
                 _ => return Err(Problem::not_available(row)),
             };

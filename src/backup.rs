@@ -102,6 +102,20 @@ pub fn password(key: &Secret, workspace: &str) -> Secret {
     Secret::new(base64url(&bytes))
 }
 
+/// The repository of a name: host and path. What is no name of ours comes back as it is.
+pub fn repository(name: &str) -> String {
+    let mut parts = name.replace('~', "/");
+    let mut from = 0;
+    while let Some(at) = parts[from..].find('=').map(|at| from + at) {
+        let byte = parts.get(at + 1..at + 3).and_then(|it| u8::from_str_radix(it, 16).ok());
+        if let Some(byte) = byte.filter(u8::is_ascii_graphic) {
+            parts.replace_range(at..at + 3, &char::from(byte).to_string());
+        }
+        from = at + 1;
+    }
+    parts
+}
+
 fn escape(out: &mut String, text: &str) {
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_') {
@@ -136,6 +150,8 @@ mod tests {
         }
         assert_eq!(name_of("https://git.sr.ht/~ann/x+y"), "git.sr.ht~=7eann~x=2by");
         assert_ne!(name_of("https://git.sr.ht/a/b"), name_of("https://git.sr.ht/a~b"));
+        assert_eq!(repository("git.sr.ht~=7eann~x=2by"), "git.sr.ht/~ann/x+y");
+        assert_eq!(repository("=~=3=zz=3d=7e=c3="), "=/=3=zz=~=c3=");
         assert_eq!(name_of("https://[2606:4700::1]/a/b"), "=5b2606=3a4700=3a=3a1=5d~a~b");
     }
 
@@ -170,6 +186,11 @@ mod tests {
 
     proptest! {
         #[test]
+        fn no_name_panics(name in "\\PC{0,40}|[=~0-9a-f]{0,20}") {
+            let _ = repository(&name);
+        }
+
+        #[test]
         fn whatever_the_path_a_target_says_it_again(path in "\\PC{0,80}|(data|keys|locks)/[0-9a-fA-F]{60,66}") {
             let again = Target::parse(&path).map(|it| match it {
                 Target::Repository => String::new(),
@@ -183,7 +204,9 @@ mod tests {
         #[test]
         fn names_are_one_segment(url in "(https://|ssh://|git@)[a-z]{1,9}[.:]com[/:][A-Za-z0-9.~+_@/-]{1,40}") {
             if let Ok(url) = RepoUrl::parse(&url) {
-                let name = name(&url);
+                let (url, name) = (&url, name(&url));
+                let path = url.path().split('/').filter(|it| !it.is_empty()).collect::<Vec<_>>().join("/");
+                prop_assert_eq!(repository(&name), format!("{}/{path}", url.host()));
                 prop_assert!(name.bytes().all(|it| it.is_ascii_alphanumeric() || b".-_~=".contains(&it)));
                 prop_assert!(name.contains('~') && !name.starts_with('.'));
             }

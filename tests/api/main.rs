@@ -26,3 +26,4 @@ mod snapshots;
 mod token;
 mod vms;
 mod webhook;
+mod workspaces;

@@ -184,7 +184,7 @@ fn refusals(it: &mut Recorder) {
     it.ask("no_such_path", "GET", "/nowhere", "");
     it.ask("wrong_method", "PATCH", "/vms", "");
     it.ask("other_vm", "GET", "/vms/ec2-i-123", "");
-    it.ask("not_available", "GET", "/workspaces", "");
+    it.ask("not_available", "POST", "/seal", "");
     it.record("preflight", "OPTIONS", "/vms", &[("access-control-request-method", "POST")], "");
 }
 
@@ -213,7 +213,15 @@ fn backups(it: &mut Recorder) {
     ask("backup_beyond", "GET", lock, &[("range", "bytes=3-")], "");
     ask("backup_delete_config", "DELETE", "config", &[], "");
     ask("backup_unlock", "DELETE", lock, &[], "");
+    ask("backup_snapshot", "POST", &lock.replace("locks", "snapshots"), &[], "abc");
     ask("backup_elsewhere", "GET", "../x/config", &[], "");
+}
+
+/// What is kept, and no more.
+fn workspaces(it: &mut Recorder) {
+    it.ask("workspaces", "GET", "/workspaces", "");
+    it.ask("workspace_delete", "DELETE", "/workspaces/github.com~octocat~Hello-World", "");
+    it.ask("workspace_gone", "DELETE", "/workspaces/github.com~octocat~Hello-World", "");
 }
 
 /// What is answered when the provider is in trouble.
@@ -256,7 +264,9 @@ fn the_kept_samples_are_what_the_core_answers() {
     let mut it = Recorder { app: app(), world: World::new(), samples: Map::new() };
     refusals(&mut it);
     life(&mut it);
+    it.world.store.at(START_SECS);
     backups(&mut it);
+    workspaces(&mut it);
     troubles(&mut it);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE);
     let fresh = serde_json::to_string_pretty(&it.samples).expect("JSON") + "\n";

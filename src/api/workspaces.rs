@@ -1,0 +1,117 @@
+//! What is kept of workspaces: a list with sizes, and forgetting one. Both are read off the bucket; what is in a backup only
+//! its VM can read.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::auth::Authorized;
+use super::backup::{failed, not_configured};
+use super::wire::json;
+use super::{Ctx, Problem};
+use crate::backup::{self, Kind, Target};
+use crate::bucket::{Bucket, BucketError};
+use crate::encoding::rfc3339;
+use crate::http::{Host, Reply};
+
+#[derive(Serialize)]
+struct List {
+    workspaces: Vec<Workspace>,
+    size_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Workspace {
+    name: String,
+    repository: String,
+    size_bytes: u64,
+    /// The newest last.
+    snapshots: Vec<Kept>,
+}
+
+#[derive(Serialize)]
+struct Kept {
+    id: String,
+    saved_at: String,
+    #[serde(skip)]
+    saved_secs: u64,
+}
+
+#[derive(Serialize)]
+struct Deletion {
+    deleted: bool,
+    already_gone: bool,
+    name: String,
+}
+
+/// `GET /workspaces`: the caller's own, by name.
+pub(super) async fn list<H: Host>(
+    ctx: &Ctx<'_, H>,
+    who: &Authorized<'_>,
+    bucket: &impl Bucket,
+) -> Result<Reply, Problem> {
+    let place = place(ctx, who, bucket)?;
+    let mut found: BTreeMap<String, Workspace> = BTreeMap::new();
+    let mut cursor = None;
+    loop {
+        let page = bucket.list(&place, cursor.as_deref()).await.map_err(|it| failed(ctx, it))?;
+        for entry in page.entries {
+            let rest = entry.key.strip_prefix(&place).unwrap_or_default();
+            let Some((name, path)) = rest.split_once('/') else { continue };
+            let workspace = found.entry(name.to_owned()).or_insert_with(|| Workspace {
+                name: name.to_owned(),
+                repository: backup::repository(name),
+                size_bytes: 0,
+                snapshots: Vec::new(),
+            });
+            workspace.size_bytes += entry.size;
+            if let Some(Target::Object(Kind::Snapshots, id)) = Target::parse(path) {
+                let saved_secs = entry.stored_secs;
+                let kept = Kept { id: id.to_owned(), saved_at: rfc3339(saved_secs), saved_secs };
+                workspace.snapshots.push(kept);
+            }
+        }
+        cursor = page.cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    let mut workspaces: Vec<Workspace> = found.into_values().collect();
+    for it in &mut workspaces {
+        it.snapshots.sort_by_key(|it| it.saved_secs);
+    }
+    let size_bytes = workspaces.iter().map(|it| it.size_bytes).sum();
+    Ok(json(200, &List { workspaces, size_bytes }))
+}
+
+/// `DELETE /workspaces/{name}`: all that is kept of it. A VM of it that still runs begins anew with its next backup.
+pub(super) async fn delete<H: Host>(
+    ctx: &Ctx<'_, H>,
+    who: &Authorized<'_>,
+    name: &str,
+    bucket: &impl Bucket,
+) -> Result<Reply, Problem> {
+    // Clients may write the two marks of a name in either way.
+    let name = ["%3D", "%3d"].iter().fold(name.to_owned(), |name, it| name.replace(it, "="));
+    let name = ["%7E", "%7e"].iter().fold(name, |name, it| name.replace(it, "~"));
+    let prefix = format!("{}{name}/", place(ctx, who, bucket)?);
+    let failed = |it: BucketError| failed(ctx, it);
+    let mut already_gone = true;
+    loop {
+        let page = bucket.list(&prefix, None).await.map_err(failed)?;
+        let keys: Vec<String> = page.entries.into_iter().map(|it| it.key).collect();
+        if keys.is_empty() {
+            return Ok(json(200, &Deletion { deleted: true, already_gone, name }));
+        }
+        already_gone = false;
+        bucket.delete(&keys).await.map_err(failed)?;
+    }
+}
+
+/// Where everything of an owner lies.
+fn place<H>(ctx: &Ctx<'_, H>, who: &Authorized<'_>, bucket: &impl Bucket) -> Result<String, Problem> {
+    if !bucket.is_bound() {
+        return Err(not_configured());
+    }
+    Ok(format!("{}/{}/", ctx.ready.config.deployment, who.owner()))
+}
