@@ -117,7 +117,7 @@ test('unknown paths, wrong methods and routes that are still to come', async () 
   const wrong = await worker.api('PATCH', '/vms');
   assertProblem(wrong, 405, 'method_not_allowed');
   assert.equal(wrong.headers.get('allow'), 'GET, POST, DELETE');
-  assertProblem(await worker.api('GET', '/workspaces'), 501, 'not_available');
+  assertProblem(await worker.api('POST', '/seal'), 501, 'not_available');
 });
 
 const HTML = '<html><body>Bad gateway of a proxy</body></html>';
