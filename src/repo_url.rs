@@ -66,7 +66,7 @@ impl RepoUrl {
 
     /// Stands where there is no repository: on a VM that is made for its disk alone.
     pub fn none() -> Self {
-        Self { text: String::new(), host: String::new() }
+        Self { text: String::new(), host: String::new(), path: String::new() }
     }
 
     /// The URL as given.

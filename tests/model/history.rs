@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::account::{Account, BASE, Deleted, deployment};
 use crate::chance::Chance;
 use crate::rules::{is_due, is_given_up};
+use crate::support::store::Connection;
 use crate::support::world::sha256_hex;
 
 const START_SECS: u64 = 1_795_168_800;
@@ -188,9 +189,10 @@ impl History {
     ) -> Option<(u16, Value)> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let head = Head { method, origin: "https://mayfly.example.workers.dev", path, query, header };
-        let mut body = NoBody(body.map(|it| it.to_string().into_bytes()).unwrap_or_default());
+        let body = NoBody(body.map(|it| it.to_string().into_bytes()).unwrap_or_default());
+        let mut caller = Connection { body, store: None, sent: Vec::new() };
         let reply: Reply =
-            mayfly::api::handle(&self.apps[deployment], &self.account, head, &mut body).now_or_never()?;
+            mayfly::api::handle(&self.apps[deployment], &self.account, head, &mut caller).now_or_never()?;
         Some((reply.status, serde_json::from_slice(&reply.body).unwrap_or_default()))
     }
 
@@ -327,6 +329,7 @@ impl History {
             region: "fsn1".into(),
             scope: Scope::Vm,
             expires_secs: None,
+            workspace: String::new(),
         });
         let bearer = format!("Bearer {capability}");
         self.send(at, method, path, body, &|name| (name == "authorization").then(|| bearer.clone()))
