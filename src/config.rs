@@ -375,26 +375,6 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         })
     }
 
-    fn origins(&mut self) -> Vec<String> {
-        let text = self.get("ALLOWED_ORIGINS").unwrap_or_default();
-        let origins: Vec<String> =
-            text.split(',').map(|it| it.trim().to_owned()).filter(|it| !it.is_empty()).collect();
-        let fits = |origin: &String| {
-            let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
-            let host = host.map(|it| it.strip_prefix("*.").unwrap_or(it));
-            host.is_some_and(|it| it.contains('.') || it.starts_with("localhost"))
-                && host.is_some_and(|it| {
-                    it.bytes().all(|it| {
-                        it.is_ascii_lowercase() || it.is_ascii_digit() || matches!(it, b'.' | b'-' | b':')
-                    })
-                })
-        };
-        if !origins.iter().all(fits) {
-            self.problem("ALLOWED_ORIGINS", "must be origins separated by commas, such as https://mayfly.pages.dev or https://*.mayfly.pages.dev");
-        }
-        origins
-    }
-
     /// A token that goes into a header; `None` where its provider is not configured.
     fn token(&mut self, key: &'static str) -> Option<Secret> {
         let token = self.get(key)?;

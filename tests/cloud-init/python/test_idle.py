@@ -442,13 +442,6 @@ class Ticks(Machine):
         self.tick(state)
         self.assertEqual(self.common.secret("git_token"), "secret-git")
 
-    def test_only_a_disk_that_is_for_everybody_loses_its_workspace(self):
-        for repository, is_left in (("https://git.example/o/repo.git", True), ("", False)):
-            self.put("etc/mayfly/values/repo_url", repository)
-            work = self.put("workspaces/repo/work", "of somebody")
-            self.assertTrue(self.scrub.away())
-            self.assertEqual(os.path.exists(work), is_left, repository)
-
     def test_without_the_workspaces_part_the_secrets_stay_and_the_disk_is_never_ready(self):
         self.put("etc/mayfly/secrets/git_token", "secret-git")
         self.answer = {"next_seconds": 20, "want": "snapshot"}

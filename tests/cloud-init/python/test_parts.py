@@ -267,6 +267,14 @@ class Rendering(Machine):
         self.assertIn("https://[2001:db8::1] {", self.caddyfile.render(["2001:db8::1"], ""))
 
 
+class Scrub(Machine):
+    def test_only_a_disk_that_is_for_everybody_loses_its_workspace(self):
+        for repository, is_left in (("https://git.example/o/repo.git", True), ("", False)):
+            self.put("etc/mayfly/values/repo_url", repository)
+            work = self.put("workspaces/repo/work", "of somebody")
+            self.assertTrue(self.scrub.away())
+            self.assertEqual(os.path.exists(work), is_left, repository)
+
 
 class Spot(Machine):
     def metadata(self, answers):
