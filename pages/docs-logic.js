@@ -9,7 +9,7 @@
  *   parameters: Field[], body: Field[], bodyExample: string|null, answers: {status: string, text: string, type: string, refs: string[], example: string|null}[], sample: string}} Operation
  */
 
-const METHODS = ['get', 'post', 'put', 'patch', 'delete'];
+const METHODS = ['get', 'head', 'post', 'put', 'patch', 'delete'];
 
 /** @param {any} document @param {string} apiUrl */
 export function docsOf(document, apiUrl) {
