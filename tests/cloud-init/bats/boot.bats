@@ -97,6 +97,7 @@ vm_json() {
   eval "$(declare -f run | sed '1s/^run /run_boot /')"
   mkdir -p "$RUN/reasons"
   echo timeout >"$RUN/reasons/clone"
+  # Both are to fail; what is looked at is the reason that each leaves.
   run_boot caddy 5 bash -c '. /opt/mayfly/workspace/lib.sh; because download_failed; exit 1' >/dev/null || true
   run_boot clone 5 false >/dev/null || true
   [ "$(code_of 1 internal caddy)" = download_failed ]
