@@ -10,7 +10,7 @@ import { providerTitle } from './logic.js';
  * @typedef {{id: string, provider: string, description: string, created_at: string, age_seconds: number, size_gb: number|null,
  *   min_disk_gb: number, is_ready: boolean, is_clean: boolean, profile: string|null, repo_url: string|null,
  *   expires_at: string|null, locations: string[], monthly_price?: {currency: string}|null}} Snapshot
- * @typedef {{provider: string, kind: string, id: string, name: string, reason: string, monthly_price?: {currency: string}|null}} Leftover
+ * @typedef {{provider: string, kind: string, id: string, name: string, reason: string, monthly_price?: {currency: string, amount: number}|null}} Leftover
  */
 
 const KINDS = {
@@ -70,12 +70,14 @@ export function snapshotLosses(snapshot) {
 export function leftoverText(leftover, titles, vms) {
   const cost = leftover.kind === 'vm' ? vms.find((vm) => vm.id === leftover.id)?.cost : null;
   const price = priceOf(leftover.monthly_price) || (cost ? money(cost.per_hour * MONTH_HOURS, cost.currency) : '');
+  const isFree = leftover.monthly_price?.amount === 0;
   const reason = plain(leftover.reason);
   return {
     kind: KINDS[leftover.kind] ?? plain(leftover.kind),
     name: plain(leftover.name) || plain(leftover.id),
     about: `${providerTitle(titles, leftover.provider)} · ${reason.charAt(0).toUpperCase()}${reason.slice(1)}`,
-    price: price && `${price} per month`,
+    isBilled: Boolean(price) && !isFree,
+    price: isFree ? 'free' : price && `${price} per month`,
   };
 }
 

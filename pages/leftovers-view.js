@@ -116,8 +116,8 @@ export function mount(view, page) {
     if (it.said) notices.unshift(it.said);
     if (it.problem) notices.unshift({ key: 'problem', tone: '-bad', ...troubleText(it.problem, page.session()?.apiUrl ?? '') });
     drawNotices(el.notices, notices, look);
-    const price = it.list.map((one) => leftoverText(one, titles, vms).price).filter(Boolean).length;
-    setText(el.foundTitle, `${counted(it.list.length, 'thing')} left over${price > 0 ? ', still billed' : ''}`);
+    const isBilled = it.list.some((one) => leftoverText(one, titles, vms).isBilled);
+    setText(el.foundTitle, `${counted(it.list.length, 'thing')} left over${isBilled ? ', still billed' : ''}`);
     show(el.found, it.list.length > 0);
     show(el.skeleton, !it.loaded && !it.problem);
     show(el.empty, it.loaded && it.list.length === 0 && it.errors.length === 0);

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::ser::{Serialize, SerializeStruct as _, Serializer};
+
 use crate::labels::VmLabels;
 
 /// A cloud provider.
@@ -281,6 +283,36 @@ impl Currency {
     }
 }
 
+/// Hours of a month, as vendors' price lists have them.
+pub const MONTH_HOURS: u64 = 730;
+
+/// What something costs for a month of 730 hours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MonthlyPrice {
+    /// Millionths of the currency's unit.
+    pub micros: u64,
+    /// ISO 4217 code.
+    pub currency: Currency,
+}
+
+impl Serialize for MonthlyPrice {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[expect(clippy::cast_precision_loss, reason = "amounts of money are far below 2^53 millionths")]
+        let amount = self.micros as f64 / 1_000_000.0;
+        let mut fields = serializer.serialize_struct("MonthlyPrice", 2)?;
+        fields.serialize_field("currency", self.currency.as_str())?;
+        fields.serialize_field("amount", &amount)?;
+        fields.end()
+    }
+}
+
+impl Price {
+    /// The same for a month.
+    pub fn monthly(self) -> MonthlyPrice {
+        MonthlyPrice { micros: self.micros_per_hour.saturating_mul(MONTH_HOURS), currency: self.currency }
+    }
+}
+
 /// What keeping a gigabyte for a month costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoragePrice {
@@ -291,15 +323,16 @@ pub struct StoragePrice {
 }
 
 impl StoragePrice {
-    /// What so many gigabytes cost for a month, millionths.
+    /// What so many gigabytes cost for a month.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "sizes are a few hundred gigabytes, prices some cents; the cast saturates"
     )]
-    pub fn monthly(self, gigabytes: f64) -> u64 {
-        (self.micros_per_gb_month as f64 * gigabytes.max(0.0)).round() as u64
+    pub fn monthly(self, gigabytes: f64) -> MonthlyPrice {
+        let micros = (self.micros_per_gb_month as f64 * gigabytes.max(0.0)).round() as u64;
+        MonthlyPrice { micros, currency: self.currency }
     }
 }
 
@@ -431,8 +464,8 @@ mod tests {
     fn keeping_costs_by_the_gigabyte() {
         // 2.3 GB at 0.0143 a month are 0.03289.
         let price = StoragePrice { micros_per_gb_month: 14_300, currency: Currency::EUR };
-        assert_eq!(price.monthly(2.3), 32_890);
-        assert_eq!([price.monthly(0.0), price.monthly(-1.0), price.monthly(f64::NAN)], [0, 0, 0]);
+        assert_eq!(price.monthly(2.3).micros, 32_890);
+        assert_eq!([0.0, -1.0, f64::NAN].map(|it| price.monthly(it).micros), [0, 0, 0]);
     }
 
     #[test]

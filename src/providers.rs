@@ -22,7 +22,7 @@ pub use error::{Error, ErrorKind};
 use crate::config::Config;
 use crate::http::{Clock, Host, Http, PROVIDER_TIMEOUT_MS, Random};
 use crate::labels::{LabelChange, LabelSet, Selector};
-use crate::model::{Currency, ProviderName, StoragePrice, Vm};
+use crate::model::{Currency, MonthlyPrice, ProviderName, StoragePrice, Vm};
 use crate::user_data;
 use send::Within;
 
@@ -43,6 +43,19 @@ pub struct Leftover {
     pub name: String,
     /// Creation, Unix seconds; 0 where the provider does not tell.
     pub created_secs: u64,
+    /// What it is billed by.
+    pub billed: Billed,
+}
+
+/// What the bill of a leftover follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Billed {
+    /// It is free.
+    Nothing,
+    /// A public IPv4 address, by the hour.
+    Ipv4,
+    /// So many gigabytes of disk.
+    Disk(u32),
 }
 
 /// What is done to a server's power.
@@ -71,10 +84,21 @@ pub struct Snapshot {
     pub min_disk_gb: f64,
     /// What is billed, GB; `None` until the provider knows.
     pub size_gb: Option<f64>,
+    /// What stands on the bill for it where that is not itself: a plan at OVHcloud, EBS snapshots at EC2.
+    pub billed_as: Vec<String>,
+    /// What keeping it costs; `None` in a list, see [`Provider::price_snapshots`].
+    pub price: Option<StoragePrice>,
     /// Where a VM can be created from it; empty for everywhere.
     pub locations: Vec<String>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+}
+
+impl Snapshot {
+    /// What it costs for a month, as far as size and price are known.
+    pub fn monthly_price(&self) -> Option<MonthlyPrice> {
+        Some(self.price?.monthly(self.size_gb?))
+    }
 }
 
 /// A configured provider.
@@ -147,19 +171,61 @@ impl Provider {
         }
     }
 
-    /// What a gigabyte of a snapshot costs for a month, where the provider's API tells it, or the provider has one price
-    /// everywhere (DigitalOcean documentation, "Snapshots Pricing": USD 0.06 per GiB and month).
-    pub async fn snapshot_price<H: Http + Random + Clock>(
+    /// Fills in what keeping each of its snapshots costs, and the size where the list does not tell it. Where the provider has
+    /// one price everywhere and no call for it, that is here: DigitalOcean's is USD 0.06 per GiB and month (documentation,
+    /// "Snapshots Pricing"), Scaleway's of a local volume EUR 0.000044 per GB and hour (Product Catalog API, documentation,
+    /// `/storage/snapshot/local_storage`; a month has 730 hours).
+    pub async fn price_snapshots<H: Http + Random + Clock>(
         &self,
         host: &H,
-    ) -> Result<Option<StoragePrice>, Error> {
-        match self {
-            Self::Hetzner(it) => it.snapshot_price(&Within::new(host, PROVIDER_TIMEOUT_MS)).await,
+        found: &mut [Snapshot],
+    ) -> Result<(), Error> {
+        let host = &Within::new(host, PROVIDER_TIMEOUT_MS);
+        let everywhere = match self {
+            _ if found.is_empty() => return Ok(()),
+            Self::Hetzner(it) => it.snapshot_price(host).await?,
             Self::DigitalOcean(_) => {
-                Ok(Some(StoragePrice { micros_per_gb_month: 60_000, currency: Currency::USD }))
+                Some(StoragePrice { micros_per_gb_month: 60_000, currency: Currency::USD })
             }
-            Self::Scaleway(_) | Self::Ovh(_) | Self::Ec2(_) => Ok(None),
+            Self::Scaleway(_) => Some(StoragePrice { micros_per_gb_month: 32_120, currency: Currency::EUR }),
+            Self::Ovh(it) => return it.price_snapshots(host, found).await,
+            Self::Ec2(it) => return it.price_snapshots(host, found).await,
+        };
+        for it in found {
+            it.price = everywhere;
         }
+        Ok(())
+    }
+
+    /// What each of these leftovers of its costs for a month, `None` where that is not known. Scaleway's local volumes cost
+    /// what their snapshots do (see [`Self::price_snapshots`]; its SKU is `/storage/local/ssd/storage`).
+    pub async fn leftover_prices<H: Http + Random + Clock>(
+        &self,
+        host: &H,
+        found: &[Leftover],
+    ) -> Result<Vec<Option<MonthlyPrice>>, Error> {
+        let host = &Within::new(host, PROVIDER_TIMEOUT_MS);
+        let has = |what: fn(Billed) -> bool| found.iter().any(|it| what(it.billed));
+        let address = match self {
+            Self::Hetzner(it) if has(|it| it == Billed::Ipv4) => it.ipv4_price(host).await?,
+            _ => None,
+        };
+        let regions = match self {
+            Self::Ec2(it) if has(|it| matches!(it, Billed::Disk(_))) => it.disk_prices(host, found).await?,
+            _ => BTreeMap::new(),
+        };
+        let currency = match self {
+            Self::Ec2(_) | Self::DigitalOcean(_) => Currency::USD,
+            _ => Currency::EUR,
+        };
+        let local = StoragePrice { micros_per_gb_month: 32_120, currency: Currency::EUR };
+        let price = |it: &Leftover| match (it.billed, self) {
+            (Billed::Nothing, _) => Some(MonthlyPrice { micros: 0, currency }),
+            (Billed::Ipv4, _) => address,
+            (Billed::Disk(gb), Self::Scaleway(_)) => Some(local.monthly(gb.into())),
+            (Billed::Disk(gb), _) => Some(regions.get(ec2::split(&it.native).0)?.monthly(gb.into())),
+        };
+        Ok(found.iter().map(price).collect())
     }
 
     /// Whether it sells what it may take back at any time, for less.

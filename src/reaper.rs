@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::http::{Clock as _, Counted, Host, Log};
 use crate::labels::{self, Selector};
 use crate::life::{self, Verdict};
-use crate::model::{Vm, VmState};
+use crate::model::{Price, Vm, VmState};
 use crate::providers::{Error, ErrorKind, Leftover, Power, Provider, Snapshot};
 use crate::webhook::Event;
 use crate::{App, Ready};
@@ -176,7 +176,8 @@ impl<H: Host> Sweep<'_, Counted<'_, H>> {
             return;
         }
         if self.report.dry_run {
-            self.report.reaped.push(Item::vm(vm, why.into()));
+            let monthly_price = vm.labels.price.map(Price::monthly);
+            self.report.reaped.push(Item { monthly_price, ..Item::vm(vm, why.into()) });
             return;
         }
         match provider.delete(self.host, &vm.id.native).await {
@@ -254,7 +255,16 @@ impl<H: Host> Sweep<'_, Counted<'_, H>> {
             Ok(leftovers) => leftovers,
             Err(error) => return self.cannot_list(provider, "leftovers", &error),
         };
-        for leftover in leftovers.iter().filter(|it| is_old_enough(it, self.now_secs)) {
+        let mut leftovers = leftovers;
+        leftovers.retain(|it| is_old_enough(it, self.now_secs));
+        // Who looks wants to know what it costs; the list is as good without.
+        let mut prices = Vec::new();
+        if self.report.dry_run {
+            prices = provider.leftover_prices(self.host, &leftovers).await.unwrap_or_default();
+        }
+        let mut prices = prices.into_iter();
+        for leftover in &leftovers {
+            let price = prices.next().flatten();
             if !self.may_delete() {
                 return;
             }
@@ -265,7 +275,8 @@ impl<H: Host> Sweep<'_, Counted<'_, H>> {
             };
             match outcome {
                 Ok(()) => {
-                    self.report.reaped.push(Item::leftover(provider, leftover, "belongs to no VM".into()));
+                    let item = Item::leftover(provider, leftover, "belongs to no VM".into());
+                    self.report.reaped.push(Item { monthly_price: price, ..item });
                 }
                 Err(error) => {
                     self.report.failed.push(Item::leftover(provider, leftover, error.sentence()));
@@ -280,7 +291,13 @@ impl<H: Host> Sweep<'_, Counted<'_, H>> {
             Ok(snapshots) => snapshots,
             Err(error) => return self.cannot_list(provider, "snapshots", &error),
         };
-        for (snapshot, why) in due(&snapshots, self.now_secs) {
+        let mut due = due(snapshots, self.now_secs);
+        if self.report.dry_run {
+            let mut priced: Vec<Snapshot> = due.iter().map(|(it, _)| it.clone()).collect();
+            let _ = provider.price_snapshots(self.host, &mut priced).await;
+            due = priced.into_iter().zip(due).map(|(it, (_, why))| (it, why)).collect();
+        }
+        for (snapshot, why) in &due {
             if !self.may_delete() {
                 return;
             }
@@ -290,7 +307,10 @@ impl<H: Host> Sweep<'_, Counted<'_, H>> {
                 provider.delete_snapshot(self.host, &snapshot.native).await
             };
             match outcome {
-                Ok(()) => self.report.reaped.push(Item::snapshot(provider, snapshot, why.into())),
+                Ok(()) => {
+                    let item = Item::snapshot(provider, snapshot, (*why).into());
+                    self.report.reaped.push(Item { monthly_price: snapshot.monthly_price(), ..item });
+                }
                 Err(error) => self.report.failed.push(Item::snapshot(provider, snapshot, error.sentence())),
             }
         }
@@ -309,7 +329,7 @@ impl<H: Host> Sweep<'_, Counted<'_, H>> {
 }
 
 /// The snapshots that go, and why: those past their date, and golden ones in whose place a newer one is ready.
-fn due(snapshots: &[Snapshot], now_secs: u64) -> Vec<(&Snapshot, &'static str)> {
+fn due(snapshots: Vec<Snapshot>, now_secs: u64) -> Vec<(Snapshot, &'static str)> {
     let is_past = |expires: &String| expires.parse().is_ok_and(|it: u64| it <= now_secs);
     let replaces = |new: &Snapshot, old: &Snapshot| {
         new.is_ready
@@ -329,7 +349,8 @@ fn due(snapshots: &[Snapshot], now_secs: u64) -> Vec<(&Snapshot, &'static str)> 
             None
         }
     };
-    snapshots.iter().filter_map(|it| Some((it, why(it)?))).collect()
+    let whys: Vec<_> = snapshots.iter().map(why).collect();
+    snapshots.into_iter().zip(whys).filter_map(|(it, why)| Some((it, why?))).collect()
 }
 
 /// An unassigned address has lost its server; a key or firewall may be waiting for its first.

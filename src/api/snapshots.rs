@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use super::auth::Authorized;
 use super::lifecycle::{check, hears, write};
 use super::vms::{ProviderError, find};
-use super::wire::{VmBody, json, money};
+use super::wire::{VmBody, json};
 use super::{Ctx, Problem, golden, read_body};
 use crate::encoding::rfc3339;
 use crate::http::{Body, Host, Reply};
 use crate::labels::{self, LabelSet, Selector};
 use crate::life::{Action, Want};
-use crate::model::{StoragePrice, Vm, VmState};
+use crate::model::{MonthlyPrice, Vm, VmState};
 use crate::providers::{Error, Provider, Snapshot, side_by_side};
 use crate::{Ready, reaper};
 
@@ -47,12 +47,6 @@ pub(super) struct SnapshotBody {
     repo_url: Option<String>,
     expires_at: Option<String>,
     locations: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct MonthlyPrice {
-    currency: String,
-    amount: f64,
 }
 
 #[derive(Serialize)]
@@ -107,7 +101,7 @@ pub(super) async fn take<H: Host>(
     } else {
         "The VM could not be asked: its disk is stored as after a power cut, with the secrets that only its root can read."
     };
-    Ok(asked(ctx, &vm, Some(SnapshotBody::new(provider, &snapshot, None, ctx.now_secs)), detail))
+    Ok(asked(ctx, &vm, Some(SnapshotBody::new(provider, &snapshot, ctx.now_secs)), detail))
 }
 
 /// Goes on with a snapshot that a VM was asked for. `is_clean`: the VM says that its disk is prepared. Answers whether it is
@@ -192,16 +186,15 @@ pub(super) async fn list<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>) -> Res
         let mut found = provider.snapshots(ctx.host, &deployment).await?;
         found.retain(is_shown);
         // Without a price the list is as good.
-        let price =
-            if found.is_empty() { None } else { provider.snapshot_price(ctx.host).await.unwrap_or_default() };
-        Ok((found, price))
+        let _ = provider.price_snapshots(ctx.host, &mut found).await;
+        Ok(found)
     };
     let found = side_by_side(ctx.ready.providers.iter().map(look)).await;
     let mut listing = Listing { snapshots: Vec::new(), errors: Vec::new() };
     for (provider, found) in ctx.ready.providers.iter().zip(found) {
         match found {
-            Ok((found, price)) => {
-                let shown = found.iter().map(|it| SnapshotBody::new(provider, it, price, ctx.now_secs));
+            Ok(found) => {
+                let shown = found.iter().map(|it| SnapshotBody::new(provider, it, ctx.now_secs));
                 listing.snapshots.extend(shown);
             }
             Err(error) => listing.errors.push(ProviderError::from(&error)),
@@ -268,7 +261,7 @@ fn asked<H>(ctx: &Ctx<'_, H>, vm: &Vm<'_>, snapshot: Option<SnapshotBody>, detai
 }
 
 impl SnapshotBody {
-    fn new(provider: &Provider, it: &Snapshot, price: Option<StoragePrice>, now_secs: u64) -> Self {
+    fn new(provider: &Provider, it: &Snapshot, now_secs: u64) -> Self {
         let labels = labels::VmLabels::from_map(it.labels.clone());
         Self {
             id: id_of(provider, it),
@@ -278,10 +271,7 @@ impl SnapshotBody {
             age_seconds: now_secs.saturating_sub(it.created_secs),
             size_gb: it.size_gb,
             min_disk_gb: it.min_disk_gb,
-            monthly_price: it.size_gb.zip(price).map(|(size, price)| MonthlyPrice {
-                currency: price.currency.as_str().to_owned(),
-                amount: money(price.monthly(size)),
-            }),
+            monthly_price: it.monthly_price(),
             is_ready: it.is_ready,
             is_clean: it.labels.get(labels::CLEAN).is_some_and(|it| it == labels::YES),
             is_golden: golden::is_golden(it),

@@ -12,6 +12,7 @@ mod power;
 mod schema;
 mod shared;
 mod sign;
+mod storage;
 mod xml;
 
 use std::fmt::Write as _;
@@ -300,7 +301,7 @@ impl Ec2 {
 
 /// Region and EC2's id. Ids come from [`ProviderName::is_native`] or from [`native`], so there is always a region. An id has two
 /// parts itself: `i-…`, `ami-…`, `vol-…`, `sg-…`.
-fn split(native: &str) -> (&str, &str) {
+pub(super) fn split(native: &str) -> (&str, &str) {
     let mut dashes = native.rmatch_indices('-').skip(1);
     let at = dashes.next().map_or(native.len(), |(at, _)| at);
     (&native[..at], native[at..].trim_start_matches('-'))

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::model::Vm;
+use crate::model::{MonthlyPrice, Vm};
 use crate::providers::{Leftover, Provider, Snapshot};
 
 /// What a run did, or would do.
@@ -58,6 +58,9 @@ pub struct Item {
     pub name: String,
     /// Why it goes, or why it could not.
     pub reason: String,
+    /// What it costs for a month; absent where nobody asked or the provider does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub monthly_price: Option<MonthlyPrice>,
     /// Whose VM it is; what VMs share belongs to nobody.
     #[serde(skip)]
     pub owner: Option<String>,
@@ -72,6 +75,7 @@ impl Item {
             id: vm.id.to_string(),
             name: vm.name.to_string(),
             reason,
+            monthly_price: None,
             owner: Some(vm.labels.owner.to_string()),
         }
     }
@@ -84,6 +88,7 @@ impl Item {
             id: it.native.clone(),
             name: it.name.clone(),
             reason,
+            monthly_price: None,
             owner: None,
         }
     }
@@ -96,6 +101,7 @@ impl Item {
             id: it.native.clone(),
             name: it.description.clone(),
             reason,
+            monthly_price: None,
             owner: it.labels.get(crate::labels::OWNER).cloned(),
         }
     }
@@ -108,6 +114,7 @@ impl Item {
             id: String::new(),
             name: what.to_owned(),
             reason,
+            monthly_price: None,
             owner: None,
         }
     }

@@ -107,10 +107,12 @@ fn ceilings_that_are_no_amounts_are_told() {
 fn orphans_are_what_the_reaper_would_take() {
     let expired = Server::ours().label("mayfly-expires", &NOW_SECS.to_string());
     let anns = Server::ours().id(5).label("mayfly-owner", "ann").label("mayfly-expires", "1");
+    let pricing = || get("/pricing").fixture(200, "get_pricing.eur");
     let script = || {
         Script::new()
             .then(all(&[expired.clone(), anns.clone(), Server::ours().id(6)]))
-            .then(get(list_of("primary_ips", &[], 1)).fixture(200, "list_primary_ips.empty"))
+            .then(get(list_of("primary_ips", &[], 1)).fixture(200, "list_primary_ips.mixed"))
+            .then(pricing())
             .then(snapshots(
                 &[],
                 &json!([
@@ -119,12 +121,16 @@ fn orphans_are_what_the_reaper_would_take() {
                     snapshot(73, "ann", 1)
                 ]),
             ))
+            .then(pricing())
     };
     let body = Call::get("/orphans").token().send(&app(), &TestHost::new(script())).ok(200);
     let ids: Vec<&str> =
         body["orphans"].as_array().expect("a list").iter().filter_map(|it| it["id"].as_str()).collect();
-    assert_eq!(ids, ["hetzner-4711", "71"]);
-    assert_eq!(body["orphans"][1]["reason"], "past its date");
+    assert_eq!(ids, ["hetzner-4711", "903", "71"]);
+    assert_eq!(body["orphans"][2]["reason"], "past its date");
+    // 730 hours at the label's price; an address at 0.595; 2.3 GB at 1.19.
+    let prices = [0, 1, 2].map(|it| body["orphans"][it]["monthly_price"]["amount"].as_f64());
+    assert_eq!(prices, [Some(8.33952), Some(0.595), Some(2.737)]);
     assert_eq!(body["errors"], json!([]));
 }
 

@@ -158,12 +158,17 @@ fn a_dry_run_deletes_nothing() {
     for target in ["/reap?dry_run=1", "/reap?dry_run=true", "/reap?dry_run", "/reap?x=1&dry_run=1"] {
         let script = Script::new()
             .then(servers(&[expired()]))
-            .then(get(list_of("primary_ips", &[], 1)).fixture(200, "list_primary_ips.mixed"));
+            .then(get(list_of("primary_ips", &[], 1)).fixture(200, "list_primary_ips.mixed"))
+            .then(get("/pricing").fixture(200, "get_pricing.eur"));
+        let priced = |mut item: Value, amount: f64| {
+            item["monthly_price"] = json!({ "currency": "EUR", "amount": amount });
+            item
+        };
         assert_eq!(
             demand(target, script),
             json!({"dry_run": true, "failed": [], "of_others": 0, "reaped": [
-                item("vm", "hetzner-4711", "mayfly-hello-world-abcd", "expired"),
-                item("primary_ip", "903", "primary_ip-903", "belongs to no VM"),
+                priced(item("vm", "hetzner-4711", "mayfly-hello-world-abcd", "expired"), 8.33952),
+                priced(item("primary_ip", "903", "primary_ip-903", "belongs to no VM"), 0.595),
             ]})
         );
     }

@@ -273,6 +273,10 @@ impl Vendor for DigitalOcean {
         IMAGE
     }
 
+    fn snapshot_price(&self) -> (Script, (f64, u64, &'static str)) {
+        (Script::new(), (2.3, 60_000, "USD"))
+    }
+
     fn leftovers(&self) -> (Script, Vec<&'static str>) {
         let tag = |name: &str, count: u64| json!({"name": name, "resources": {"count": count}});
         let mut list = value("list_tags.mixed");
@@ -288,6 +292,10 @@ impl Vendor for DigitalOcean {
             .then(gives(get("/account/keys?page=1&per_page=200"), 200, "list_ssh_keys.mixed"))
             .then(gives(find_firewall(), 200, "list_firewalls.ours"));
         (script, vec!["tag", "ssh_key", "firewall"])
+    }
+
+    fn leftover_prices(&self) -> (Script, Vec<(u64, &'static str)>) {
+        (Script::new(), vec![(0, "USD"); self.leftovers().1.len()])
     }
 
     fn catalogue(&self) -> Vec<Exchange> {

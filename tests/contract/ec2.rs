@@ -412,6 +412,17 @@ impl Vendor for Ec2 {
         (40.0, None)
     }
 
+    fn snapshot_price(&self) -> (Script, (f64, u64, &'static str)) {
+        let filter = [("snapshot-id", "snap-0fedcba9876543210")];
+        let sizes = filtered(REGION, "DescribeSnapshots", &filter, &[("Owner.1", "self")]);
+        let price = storage_price("Storage Snapshot", ("storageMedia", "Amazon S3"));
+        let script = Script::new().side_by_side([
+            gives(sizes, 200, "describe_snapshots.sizes"),
+            gives(price, 200, "get_products.snapshots"),
+        ]);
+        (script, (2.5, 54_000, "USD"))
+    }
+
     fn leftovers(&self) -> (Script, Vec<&'static str>) {
         let filters = [&OURS[..], &[("status", "available")]].concat();
         let volumes = filtered(REGION, "DescribeVolumes", &filters, &[]);
@@ -421,6 +432,13 @@ impl Vendor for Ec2 {
             "describe_security_groups.ours",
         ));
         (script, vec!["volume", "security_group"])
+    }
+
+    fn leftover_prices(&self) -> (Script, Vec<(u64, &'static str)>) {
+        // 40 GiB at USD 0.0952.
+        let price = storage_price("Storage", ("volumeApiName", "gp3"));
+        let script = Script::new().then(gives(price, 200, "get_products.disks"));
+        (script, vec![(3_808_000, "USD"), (0, "USD")])
     }
 
     fn catalogue(&self) -> Vec<Exchange> {
@@ -434,6 +452,16 @@ impl Vendor for Ec2 {
         let narrower = [("tag:mayfly-owner", owner), ("tag:mayfly-idem", idem)];
         list_call(REGION, &narrower, None).answers(200, servers(std::slice::from_ref(it), None))
     }
+}
+
+/// A question to the Price List for what a region stores.
+fn storage_price(family: &'static str, more: (&'static str, &'static str)) -> Exchange {
+    script::post(format!("{AWS_PRICING_API_URL}/")).checked(move |it| {
+        let filters = it["Filters"].as_array().expect("filters").iter();
+        let fields: Vec<_> = filters.map(|it| (it["Field"].clone(), it["Value"].clone())).collect();
+        let want = [("regionCode", REGION), ("productFamily", family), more];
+        assert_eq!(fields, want.map(|(field, value)| (json!(field), json!(value))));
+    })
 }
 
 /// Types of our sizes alone.

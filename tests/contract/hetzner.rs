@@ -194,6 +194,11 @@ impl Vendor for Hetzner {
         "5001"
     }
 
+    fn snapshot_price(&self) -> (Script, (f64, u64, &'static str)) {
+        let script = Script::new().then(get("/pricing").fixture(200, "get_pricing.eur"));
+        (script, (2.3, 1_190_000, "EUR"))
+    }
+
     fn leftovers(&self) -> (Script, Vec<&'static str>) {
         let mut keys = value("list_ssh_keys.registered");
         keys["ssh_keys"][0]["labels"] = json!({"managed-by": "somebody"});
@@ -202,6 +207,11 @@ impl Vendor for Hetzner {
             .then(get(list_of("ssh_keys", &[], 1)).gives(200, &keys))
             .then(get(list_of("firewalls", &[], 1)).fixture(200, "list_firewalls.ours"));
         (script, vec!["primary_ip", "firewall"])
+    }
+
+    fn leftover_prices(&self) -> (Script, Vec<(u64, &'static str)>) {
+        let script = Script::new().then(get("/pricing").fixture(200, "get_pricing.eur"));
+        (script, vec![(595_000, "EUR"), (0, "EUR")])
     }
 
     fn catalogue(&self) -> Vec<Exchange> {

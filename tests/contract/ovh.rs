@@ -295,6 +295,11 @@ impl Vendor for Ovh {
         SNAPSHOT
     }
 
+    fn snapshot_price(&self) -> (Script, (f64, u64, &'static str)) {
+        // EUR 0.00001389 per GB and hour, a month of 730 hours.
+        (Script::new().then(gives(prices("FR"), 200, "get_prices.fr")), (2.3, 10_140, "EUR"))
+    }
+
     fn leftovers(&self) -> (Script, Vec<&'static str>) {
         let mut keys = value("list_ssh_keys.registered");
         let mut ours = keys[1].clone();
@@ -309,6 +314,10 @@ impl Vendor for Ovh {
             keys.as_array_mut().expect("keys").push(ours.clone());
         }
         (Script::new().then(get("/sshkey").gives(200, &keys)), vec!["ssh_key"])
+    }
+
+    fn leftover_prices(&self) -> (Script, Vec<(u64, &'static str)>) {
+        (Script::new(), vec![(0, "EUR"); self.leftovers().1.len()])
     }
 
     fn catalogue(&self) -> Vec<Exchange> {

@@ -332,11 +332,20 @@ impl Vendor for Scaleway {
         (40.0, Some(40.0))
     }
 
+    fn snapshot_price(&self) -> (Script, (f64, u64, &'static str)) {
+        (Script::new(), (40.0, 32_120, "EUR"))
+    }
+
     fn leftovers(&self) -> (Script, Vec<&'static str>) {
         let script = Script::new()
             .then(gives(list_page("volumes", ZONE, OURS, 1), 200, "list_volumes.mixed"))
             .then(group(ZONE));
         (script, vec!["volume", "security_group"])
+    }
+
+    fn leftover_prices(&self) -> (Script, Vec<(u64, &'static str)>) {
+        // 40 GB at EUR 0.03212.
+        (Script::new(), vec![(1_284_800, "EUR"), (0, "EUR")])
     }
 
     fn catalogue(&self) -> Vec<Exchange> {

@@ -317,6 +317,15 @@ pub(crate) fn snapshots_are_made_listed_and_deleted(vendor: &impl Vendor) {
     assert_eq!(only.created_secs, NOW_SECS - 1800);
     assert_eq!((only.min_disk_gb, only.size_gb), vendor.snapshot_sizes());
 
+    let (script, (size_gb, micros, currency)) = vendor.snapshot_price();
+    let (host, mut priced) = (TestHost::new(script), list.clone());
+    assert_eq!(block_on(provider.price_snapshots(&host, &mut priced)), Ok(()));
+    let price = priced[0].price.expect("a price");
+    assert_eq!(priced[0].size_gb, Some(size_gb));
+    assert_eq!((price.micros_per_gb_month, price.currency.as_str()), (micros, currency));
+    let host = TestHost::new(Script::new());
+    assert_eq!(block_on(provider.price_snapshots(&host, &mut [])), Ok(()), "nothing to ask for");
+
     let host = TestHost::new(vendor.snapshot_deletions());
     for _ in 0..2 {
         assert_eq!(block_on(provider.delete_snapshot(&host, vendor.snapshot_native())), Ok(()));
@@ -329,6 +338,10 @@ pub(crate) fn leftovers_are_ours_alone(vendor: &impl Vendor) {
     let found = block_on(vendor.provider().leftovers(&host, "mayfly", false)).expect("leftovers");
     let kinds: Vec<&str> = found.iter().map(|it| it.kind).collect();
     assert_eq!(kinds, want);
+    let (script, want) = vendor.leftover_prices();
+    let prices = block_on(vendor.provider().leftover_prices(&TestHost::new(script), &found)).expect("prices");
+    let told = prices.iter().flatten().map(|it| (it.micros, it.currency.as_str()));
+    assert_eq!((told.collect::<Vec<_>>(), prices.len()), (want, found.len()));
 }
 
 pub(crate) fn the_same_key_makes_no_second_vm(vendor: &impl Vendor) {

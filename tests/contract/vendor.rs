@@ -127,8 +127,14 @@ pub(crate) trait Vendor {
         (40.0, Some(2.3))
     }
 
+    /// The calls for its price; its billed size, GB, and what a gigabyte of it costs for a month, millionths.
+    fn snapshot_price(&self) -> (Script, (f64, u64, &'static str));
+
     /// The search for leftovers when no VM is left, with foreign things among them; and the kinds that are ours.
     fn leftovers(&self) -> (Script, Vec<&'static str>);
+
+    /// The calls for their prices; what each costs for a month, millionths.
+    fn leftover_prices(&self) -> (Script, Vec<(u64, &'static str)>);
 
     /// Everything that is sold.
     fn catalogue(&self) -> Vec<Exchange>;

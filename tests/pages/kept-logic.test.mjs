@@ -33,8 +33,13 @@ test('what is unfinished, unclean or unknown is said to be', () => {
 
 test('a leftover has a kind, a reason, and a price where one is known', () => {
   const vms = [{ id: 'hetzner-1', cost: { currency: 'EUR', per_hour: 0.01 } }];
-  assert.deepEqual(leftoverText({ provider: 'hetzner', kind: 'vm', id: 'hetzner-1', name: 'mayfly-a', reason: 'expired' }, TITLES, vms), { kind: 'Server', name: 'mayfly-a', about: 'Hetzner Cloud · Expired', price: '€7.30 per month' });
-  assert.deepEqual(leftoverText({ provider: 'x', kind: 'new_kind', id: '9', name: '', reason: '' }, TITLES, vms), { kind: 'new_kind', name: '9', about: 'X · ', price: '' });
+  assert.deepEqual(leftoverText({ provider: 'hetzner', kind: 'vm', id: 'hetzner-1', name: 'mayfly-a', reason: 'expired' }, TITLES, vms), { kind: 'Server', name: 'mayfly-a', about: 'Hetzner Cloud · Expired', isBilled: true, price: '€7.30 per month' });
+  assert.deepEqual(leftoverText({ provider: 'x', kind: 'new_kind', id: '9', name: '', reason: '' }, TITLES, vms), { kind: 'new_kind', name: '9', about: 'X · ', isBilled: false, price: '' });
+  const priced = (amount) => {
+    const { price, isBilled } = leftoverText({ provider: 'hetzner', kind: 'primary_ip', id: '9', name: 'a', reason: 'r', monthly_price: { currency: 'EUR', amount } }, TITLES, vms);
+    return [price, isBilled];
+  };
+  assert.deepEqual([priced(0.595), priced(0)], [['€0.60 per month', true], ['free', false]]);
 });
 
 test('a clean-up never says that it did what it did not', () => {

@@ -72,6 +72,8 @@ impl DigitalOcean {
             is_ready: false,
             min_disk_gb: 0.0,
             size_gb: None,
+            billed_as: Vec::new(),
+            price: None,
             locations: Vec::new(),
             labels,
         }))
@@ -130,6 +132,8 @@ fn snapshot(image: Image, deployment: &str) -> Option<Snapshot> {
         is_ready: image.status == "available",
         min_disk_gb: image.min_disk_size.unwrap_or(0.0),
         size_gb: image.size_gigabytes,
+        billed_as: Vec::new(),
+        price: None,
         locations: image.regions,
         labels,
     })

@@ -11,7 +11,7 @@ use super::{DigitalOcean, Error, ErrorKind, MAX_PAGES, PER_PAGE, absent_is_fine,
 use crate::encoding::from_rfc3339;
 use crate::http::{Host, Http, Method, Random, Request, Response};
 use crate::labels::tags;
-use crate::providers::Leftover;
+use crate::providers::{Billed, Leftover};
 use crate::ssh_key::SshPublicKey;
 
 /// Ports that are open to all: the door, its certificate challenges, SSH. Narrower rules are the host's own.
@@ -248,7 +248,13 @@ impl DigitalOcean {
 }
 
 fn leftover(kind: &'static str, native: &impl Display, name: &str, created_secs: u64) -> Leftover {
-    Leftover { kind, native: native.to_string(), name: name.to_owned(), created_secs }
+    Leftover {
+        kind,
+        native: native.to_string(),
+        name: name.to_owned(),
+        created_secs,
+        billed: Billed::Nothing,
+    }
 }
 
 fn key_prefix(deployment: &str) -> String {

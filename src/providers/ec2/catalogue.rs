@@ -3,10 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::schema::{self, GetProducts, InstanceType, PricedProduct, ProductFilter, Products};
+use super::schema::{
+    self, GetProducts, InstanceType, PricedProduct, ProductAttributes, ProductFilter, Products,
+};
 use super::{Ec2, Error, NAME, Query, parse, parse_error, send_repeatable, sign};
 use crate::http::{Clock, Http, Method, PROVIDER_TIMEOUT_MS, Random, Request};
-use crate::model::{Currency, Price, Size, parse_micros};
+use crate::model::{Currency, MONTH_HOURS, Price, Size, parse_micros};
 use crate::providers::error::ErrorKind;
 use crate::providers::{Catalogue, Location, MAX_PAGES, Offer, side_by_side};
 
@@ -18,8 +20,6 @@ const PER_PAGE: u32 = 100;
 const PRICING_REGION: &str = "us-east-1";
 /// Longest list in one filter, characters.
 const FILTER_MAX_CHARS: usize = 1024;
-/// Hours of a month, as AWS's own calculator has them.
-const MONTH_HOURS: u64 = 730;
 
 /// Cities and countries ("AWS Regions"); a region that is not here is offered without them.
 const PLACES: [(&str, &str, &str); 22] = [
@@ -85,19 +85,30 @@ impl Ec2 {
     /// A page of the on-demand prices of these types in a region: shared hardware, Linux, nothing installed.
     fn prices_request(&self, region: &str, types: &str, token: Option<&str>, now_secs: u64) -> Request {
         let filter = |r#type, field, value| ProductFilter { r#type, field, value };
+        let filters = vec![
+            filter("TERM_MATCH", "regionCode", region),
+            filter("TERM_MATCH", "operatingSystem", "Linux"),
+            filter("TERM_MATCH", "tenancy", "Shared"),
+            filter("TERM_MATCH", "preInstalledSw", "NA"),
+            filter("TERM_MATCH", "capacitystatus", "Used"),
+            filter("ANY_OF", "instanceType", types),
+        ];
+        self.products_request(filters, token, now_secs)
+    }
+
+    /// A page of what the Price List has with these attributes.
+    pub(super) fn products_request(
+        &self,
+        filters: Vec<ProductFilter<'_>>,
+        next_token: Option<&str>,
+        now_secs: u64,
+    ) -> Request {
         let body = GetProducts {
             service_code: "AmazonEC2",
             format_version: "aws_v1",
             max_results: PER_PAGE,
-            filters: vec![
-                filter("TERM_MATCH", "regionCode", region),
-                filter("TERM_MATCH", "operatingSystem", "Linux"),
-                filter("TERM_MATCH", "tenancy", "Shared"),
-                filter("TERM_MATCH", "preInstalledSw", "NA"),
-                filter("TERM_MATCH", "capacitystatus", "Used"),
-                filter("ANY_OF", "instanceType", types),
-            ],
-            next_token: token,
+            filters,
+            next_token,
         };
         let mut request = Request {
             method: Method::Post,
@@ -288,11 +299,17 @@ fn lists_of(types: &[InstanceType]) -> Vec<String> {
 
 /// Type and on-demand price of a product.
 fn price_of(product: &str) -> Option<(String, u64)> {
+    let (it, micros) = parse_price(product, "Hrs")?;
+    Some((it.instance_type?.into_owned(), micros))
+}
+
+/// Attributes and on-demand price of a product, millionths of a dollar for a unit.
+pub(super) fn parse_price<'a>(product: &'a str, unit: &str) -> Option<(ProductAttributes<'a>, u64)> {
     let it: PricedProduct<'_> = serde_json::from_str(product).ok()?;
     let mut prices = it.terms.on_demand.values().flat_map(|it| it.price_dimensions.values());
-    let price = prices.find(|it| it.unit == "Hrs")?;
+    let price = prices.find(|it| it.unit == unit)?;
     let micros = price.price_per_unit.get("USD").and_then(|it| parse_micros(it)).filter(|it| *it > 0)?;
-    Some((it.product.attributes.instance_type.into_owned(), micros))
+    Some((it.product.attributes, micros))
 }
 
 fn location(region: &str) -> Location {

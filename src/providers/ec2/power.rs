@@ -89,6 +89,8 @@ impl Ec2 {
             is_ready: false,
             min_disk_gb: 0.0,
             size_gb: None,
+            billed_as: Vec::new(),
+            price: None,
             locations: vec![region.to_owned()],
             labels: labels.iter().cloned().collect(),
         }))
@@ -151,6 +153,8 @@ fn snapshot(region: &str, image: Image) -> Snapshot {
         min_disk_gb: image.size_gib.into(),
         // Billed by the blocks that are kept, which this call does not tell.
         size_gb: None,
+        billed_as: image.snapshots,
+        price: None,
         locations: vec![region.to_owned()],
         labels: image.tags,
     }

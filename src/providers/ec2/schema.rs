@@ -154,6 +154,7 @@ pub(super) struct Volume {
     pub id: String,
     pub is_free: bool,
     pub created_secs: u64,
+    pub size_gib: u32,
     pub tags: BTreeMap<String, String>,
 }
 
@@ -162,9 +163,16 @@ pub(super) fn volumes(root: &Element<'_>) -> Vec<Volume> {
         id: it.text(&["volumeId"]).to_owned(),
         is_free: it.text(&["status"]) == "available",
         created_secs: from_rfc3339(it.text(&["createTime"])).unwrap_or(0),
+        size_gib: it.text(&["size"]).parse().unwrap_or(0),
         tags: tags(it),
     };
     root.items("volumeSet").map(read).filter(|it| it.id.starts_with("vol-")).collect()
+}
+
+/// Ids of EBS snapshots, and how many bytes are in use on their disk where EC2 tells.
+pub(super) fn disk_sizes(root: &Element<'_>) -> impl Iterator<Item = (String, f64)> {
+    let bytes = |it: &Element<'_>| it.text(&["fullSnapshotSizeInBytes"]).parse::<f64>().ok();
+    root.items("snapshotSet").filter_map(move |it| Some((it.text(&["snapshotId"]).to_owned(), bytes(it)?)))
 }
 
 /// A type of instances.
@@ -251,7 +259,9 @@ pub(super) struct Product<'a> {
 #[derive(Deserialize)]
 pub(super) struct ProductAttributes<'a> {
     #[serde(rename = "instanceType", borrow)]
-    pub instance_type: Cow<'a, str>,
+    pub instance_type: Option<Cow<'a, str>>,
+    #[serde(rename = "usagetype", borrow, default)]
+    pub usage_type: Cow<'a, str>,
 }
 
 /// Reserved terms are passed over.

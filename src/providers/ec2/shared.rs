@@ -9,7 +9,7 @@ use super::{
 use crate::http::{Clock, Http, Random};
 use crate::labels::{LabelSet, Selector};
 use crate::providers::send::malformed;
-use crate::providers::{Leftover, side_by_side};
+use crate::providers::{Billed, Leftover, side_by_side};
 
 /// Ports that are open to all: the door, its certificate challenges, SSH. Narrower rules are the host's own.
 const OPEN_PORTS: [&str; 3] = ["443", "80", "22"];
@@ -145,7 +145,9 @@ impl Ec2 {
             let mut free = schema::volumes(&parse(&answer)?);
             free.retain(|it| it.is_free && ours.matches(&it.tags));
             let volume = |it: schema::Volume| {
-                leftover("volume", region, &it.id, it.tags.get("Name").cloned(), it.created_secs)
+                let name = it.tags.get("Name").cloned();
+                let billed = Billed::Disk(it.size_gib);
+                Leftover { billed, ..leftover("volume", region, &it.id, name, it.created_secs) }
             };
             let mut found: Vec<Leftover> = free.into_iter().map(volume).collect();
             if !vms_left {
@@ -185,7 +187,8 @@ impl Ec2 {
 }
 
 fn leftover(kind: &'static str, region: &str, id: &str, name: Option<String>, created_secs: u64) -> Leftover {
-    Leftover { kind, native: native(region, id), name: name.unwrap_or_default(), created_secs }
+    let name = name.unwrap_or_default();
+    Leftover { kind, native: native(region, id), name, created_secs, billed: Billed::Nothing }
 }
 
 /// The name of the group is held by one that is not ours: no other name of the VM would help.

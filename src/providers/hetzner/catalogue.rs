@@ -7,7 +7,7 @@ use super::schema::{
 use super::{Error, ErrorKind, Hetzner, MAX_PAGES, NAME, PER_PAGE, parse};
 use crate::encoding::from_rfc3339;
 use crate::http::{Http, Random, Request};
-use crate::model::{Currency, Price, StoragePrice, parse_micros};
+use crate::model::{Currency, MonthlyPrice, Price, StoragePrice, parse_micros};
 use crate::providers::{Catalogue, Location, Offer};
 
 impl Hetzner {
@@ -34,6 +34,16 @@ impl Hetzner {
         Ok(currency
             .zip(micros)
             .map(|(currency, micros)| StoragePrice { micros_per_gb_month: micros, currency }))
+    }
+
+    /// What an IPv4 address costs for a month, in the dearest place; IPv6 is free.
+    pub async fn ipv4_price<H: Http + Random>(&self, host: &H) -> Result<Option<MonthlyPrice>, Error> {
+        let pricing = parse::<PricingAnswer>(&self.send(host, self.pricing_request()).await?)?.pricing;
+        let prices = pricing.primary_ips.iter().filter(|it| it.r#type == "ipv4").flat_map(|it| &it.prices);
+        let micros = prices.filter_map(|it| parse_micros(&it.price_monthly.gross)).max();
+        Ok(Currency::parse(&pricing.currency)
+            .zip(micros)
+            .map(|(currency, micros)| MonthlyPrice { micros, currency }))
     }
 
     /// Reads everything that can be ordered on x86-64 at `now_secs`.

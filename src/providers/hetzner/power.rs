@@ -89,6 +89,8 @@ impl From<SnapshotImage> for Snapshot {
             is_ready: image.status == "available",
             min_disk_gb: image.disk_size,
             size_gb: image.image_size,
+            billed_as: Vec::new(),
+            price: None,
             locations: Vec::new(),
             labels: image.labels,
         }

@@ -330,6 +330,9 @@ pub(super) struct Resource {
     pub name: String,
     #[serde(default)]
     pub created: String,
+    /// Addresses have one.
+    #[serde(default)]
+    pub r#type: String,
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
 }

@@ -9,7 +9,7 @@ use super::{Error, ErrorKind, Hetzner, MAX_PAGES, NAME, PER_PAGE, absent_is_fine
 use crate::encoding::from_rfc3339;
 use crate::http::{Http, Method, Random, Request, Response};
 use crate::labels::{LabelSet, Selector};
-use crate::providers::Leftover;
+use crate::providers::{Billed, Leftover};
 use crate::ssh_key::SshPublicKey;
 
 /// Ports that are open to all: the door, its certificate challenges, SSH. Narrower rules are the host's own.
@@ -198,6 +198,7 @@ fn leftover(deployment: &Selector, kind: &'static str, it: Resource) -> Option<L
         native: it.id.to_string(),
         name: it.name,
         created_secs: from_rfc3339(&it.created).unwrap_or(0),
+        billed: if it.r#type == "ipv4" { Billed::Ipv4 } else { Billed::Nothing },
     })
 }
 

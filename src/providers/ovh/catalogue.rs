@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::schema::{Flavor, PriceList};
 use super::{Error, Ovh, location, parse};
 use crate::http::{Clock, Http, Method, PROVIDER_TIMEOUT_MS, Random, Request};
-use crate::model::{Currency, Price};
+use crate::model::{Currency, MONTH_HOURS, Price, StoragePrice};
 use crate::providers::send::malformed;
 use crate::providers::{Catalogue, Location, Offer};
 
@@ -36,8 +36,6 @@ const CITIES: [(&str, &str, &str); 17] = [
 const LOCAL_ZONE: &str = "-lz-";
 /// MiB that OVHcloud sells as a GB.
 const GB_MIB: f64 = 1000.0;
-/// Hours of a month; hourly prices have no ceiling.
-const MONTH_HOURS: u64 = 730;
 /// Prices are in hundred-millionths.
 const PER_MICRO: f64 = 100.0;
 /// How long a price list is believed, seconds: it is large, and the same for everybody.
@@ -54,11 +52,11 @@ struct ReadPrices {
     prices: Arc<Prices>,
 }
 
-/// Prices per hour by plan.
+/// Prices per hour by plan, as the list has them.
 #[derive(Debug)]
 struct Prices {
     currency: Currency,
-    micros_per_hour: BTreeMap<String, u64>,
+    per_hour: BTreeMap<String, f64>,
 }
 
 impl Ovh {
@@ -96,14 +94,15 @@ impl Ovh {
         let mut offers = Vec::new();
         for flavor in flavors.into_iter().filter(is_ours) {
             let plan = flavor.plan_codes.hourly.as_ref();
-            let Some(micros_per_hour) = plan.and_then(|it| prices.micros_per_hour.get(it)) else { continue };
+            let Some(price) = plan.and_then(|it| prices.per_hour.get(it)) else { continue };
+            let micros_per_hour = micros(*price);
             offers.push(Offer {
                 server_type: flavor.name,
                 location: location(&flavor.region),
                 vcpu: flavor.vcpus,
                 memory_gib: flavor.ram / GB_MIB,
                 disk_gb: flavor.disk,
-                price: Some(Price { micros_per_hour: *micros_per_hour, currency: prices.currency }),
+                price: Some(Price { micros_per_hour, currency: prices.currency }),
                 micros_per_month: micros_per_hour.saturating_mul(MONTH_HOURS),
             });
         }
@@ -123,6 +122,19 @@ impl Ovh {
         self.regions.iter().any(|it| it == location)
     }
 
+    /// What a gigabyte of what a plan sells costs for a month; `None` where the list has no such plan.
+    pub(super) async fn storage_price<H: Http + Random + Clock>(
+        &self,
+        host: &H,
+        plan: &str,
+    ) -> Result<Option<StoragePrice>, Error> {
+        let prices = self.prices(host, host.now_secs()).await?;
+        let price = prices.per_hour.get(plan);
+        #[expect(clippy::cast_precision_loss, reason = "a month has few hours")]
+        let monthly = |per_hour: &f64| micros(per_hour * MONTH_HOURS as f64);
+        Ok(price.map(|it| StoragePrice { micros_per_gb_month: monthly(it), currency: prices.currency }))
+    }
+
     async fn prices<H: Http + Random + Clock>(&self, host: &H, now_secs: u64) -> Result<Arc<Prices>, Error> {
         let known = self.prices.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(known) = known.filter(|it| now_secs < it.end_secs) {
@@ -134,12 +146,12 @@ impl Ovh {
         // The first price of a plan is the one for any quantity.
         let price = |it: &super::schema::Addon<'_>| {
             let price = it.pricings.as_ref()?.first()?.price;
-            let price = price.map(micros).filter(|it| *it > 0)?;
+            let price = price.filter(|it| *it > 0.0)?;
             Some((it.plan_code.clone().into_owned(), price))
         };
-        let is_instance = |it: &&super::schema::Addon<'_>| it.plan_code.contains(".consumption");
-        let micros_per_hour = list.addons.iter().filter(is_instance).filter_map(price).collect();
-        let prices = Arc::new(Prices { currency, micros_per_hour });
+        let is_hourly = |it: &&super::schema::Addon<'_>| it.plan_code.contains(".consumption");
+        let per_hour = list.addons.iter().filter(is_hourly).filter_map(price).collect();
+        let prices = Arc::new(Prices { currency, per_hour });
         let read = ReadPrices { end_secs: now_secs + PRICES_LIFE_SECS, prices: prices.clone() };
         *self.prices.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(read);
         Ok(prices)

@@ -10,6 +10,9 @@ use crate::http::{Clock, Http, Method, Random, Request};
 use crate::labels::{LabelSet, Selector, packed_name};
 use crate::providers::{Power, Snapshot};
 
+/// What a server's snapshot is in the price list, where the snapshot does not say it.
+const PLAN: &str = "snapshot.consumption";
+
 impl Ovh {
     /// Changes the power. `stop` asks the operating system and switches off what does not obey; what is switched off is
     /// billed in full.
@@ -72,6 +75,8 @@ impl Ovh {
             is_ready: false,
             min_disk_gb: 0.0,
             size_gb: None,
+            billed_as: Vec::new(),
+            price: None,
             locations: vec![location(&server.region)],
             labels,
         }))
@@ -86,6 +91,20 @@ impl Ovh {
         let answer = self.send(host, self.snapshots_request()).await?;
         let all = parse::<Vec<Image>>(&answer)?.into_iter().filter_map(snapshot);
         Ok(all.filter(|it| selector.matches(&it.labels)).collect())
+    }
+
+    /// Fills in what each costs, without taxes, from the public price list.
+    pub async fn price_snapshots<H: Http + Random + Clock>(
+        &self,
+        host: &H,
+        found: &mut [Snapshot],
+    ) -> Result<(), Error> {
+        for it in found {
+            if let [plan] = it.billed_as.as_slice() {
+                it.price = self.storage_price(host, plan).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Deletes a snapshot; that it is gone already is success.
@@ -108,6 +127,8 @@ fn snapshot(image: Image) -> Option<Snapshot> {
         is_ready: image.status == "active",
         min_disk_gb: image.min_disk,
         size_gb: (image.size > 0.0).then_some(image.size),
+        billed_as: vec![image.plan_code.unwrap_or_else(|| PLAN.to_owned())],
+        price: None,
         locations: vec![location(&image.region)],
         labels,
     })

@@ -87,6 +87,7 @@ pub(super) struct Image {
     pub min_disk: f64,
     /// GB.
     pub size: f64,
+    pub plan_code: Option<String>,
 }
 
 /// The price list. It has thousands of entries, of which a few are wanted.

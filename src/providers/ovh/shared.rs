@@ -7,7 +7,7 @@ use super::schema::{CreateSshKey, SshKey};
 use super::{Error, ErrorKind, Ovh, absent_is_fine, parse};
 use crate::encoding::base32;
 use crate::http::{Clock, Http, Method, Random, Request, Response};
-use crate::providers::Leftover;
+use crate::providers::{Billed, Leftover};
 use crate::ssh_key::SshPublicKey;
 
 /// Hexadecimal digits at the end of a key's name.
@@ -90,8 +90,10 @@ impl Ovh {
             return Ok(Vec::new());
         }
         let ours = self.ssh_keys(host).await?.into_iter().filter(|it| is_our_key(it, deployment));
-        let leftover =
-            |it: SshKey| Leftover { kind: "ssh_key", native: it.id, name: it.name, created_secs: 0 };
+        let leftover = |it: SshKey| {
+            let billed = Billed::Nothing;
+            Leftover { kind: "ssh_key", native: it.id, name: it.name, created_secs: 0, billed }
+        };
         Ok(ours.map(leftover).collect())
     }
 

@@ -17,7 +17,7 @@ const REGIONS: [(&str, &str, &str); 4] = [
     ("it-mil", "Milan", "IT"),
 ];
 const GIB_BYTES: f64 = 1_073_741_824.0;
-const GB_BYTES: f64 = 1_000_000_000.0;
+pub(super) const GB_BYTES: f64 = 1_000_000_000.0;
 /// Hours of the month that Scaleway's monthly prices are for.
 const MONTH_HOURS: f64 = 730.0;
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::catalogue::GB_BYTES;
 use super::schema::{BackupVolume, Image, ImageAnswer, Images, ServerAction, Tags, TaskAnswer};
 use super::{
     Error, ErrorKind, Scaleway, absent_is_fine, block, found, instance, labels_of, native, parse, secs,
@@ -12,8 +13,6 @@ use crate::http::{Http, Method, Random, Request, Response};
 use crate::labels::{LabelSet, Selector};
 use crate::providers::send::malformed;
 use crate::providers::{Power, Snapshot, side_by_side};
-
-const GB_BYTES: f64 = 1_000_000_000.0;
 
 impl Scaleway {
     /// Changes the power. Only `poweroff` stops the bill: what its own system shuts down stands by "in place".
@@ -72,6 +71,8 @@ impl Scaleway {
             is_ready: false,
             min_disk_gb: 0.0,
             size_gb: None,
+            billed_as: Vec::new(),
+            price: None,
             locations: vec![zone.to_owned()],
             labels: labels.iter().cloned().collect(),
         }))
@@ -135,6 +136,8 @@ fn snapshot(zone: &str, image: Image) -> Snapshot {
         min_disk_gb: size_gb,
         // The whole disk is billed, however little is on it.
         size_gb: Some(size_gb),
+        billed_as: Vec::new(),
+        price: None,
         locations: vec![zone.to_owned()],
         labels: labels_of(&image.tags),
     }

@@ -59,6 +59,9 @@ pub(super) struct ListedVolume {
     #[serde(default)]
     pub name: String,
     pub creation_date: Option<String>,
+    /// Bytes.
+    #[serde(default)]
+    pub size: f64,
     /// Null where no server has it.
     pub server: Option<serde::de::IgnoredAny>,
     #[serde(default)]

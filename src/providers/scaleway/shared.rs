@@ -1,11 +1,12 @@
 //! What servers of a zone share: the one security group, made when missing; and the leftovers that no server uses any more.
 //! When to sweep is the reaper's business.
 
+use super::catalogue::GB_BYTES;
 use super::schema::{CreateSecurityGroup, Rule, SecurityGroupAnswer, SecurityGroups, SetRules, Volumes};
 use super::{Error, Scaleway, absent_is_fine, instance, labels_of, native, parse, secs, split, tags_of};
 use crate::http::{Http, Method, Random, Request, Response};
 use crate::labels::{LabelSet, Selector};
-use crate::providers::{Leftover, side_by_side};
+use crate::providers::{Billed, Leftover, side_by_side};
 
 /// Ports that are open to all: the door, its certificate challenges, SSH. Narrower rules are the host's own.
 const OPEN_PORTS: [(u32, u16); 3] = [(1, 443), (2, 80), (3, 22)];
@@ -124,7 +125,10 @@ impl Scaleway {
             let free =
                 page.into_iter().filter(|it| it.server.is_none() && ours.matches(&labels_of(&it.tags)));
             let date = |it: &Option<String>| secs(it.as_deref());
-            found.extend(free.map(|it| leftover("volume", zone, &it.id, it.name, date(&it.creation_date))));
+            found.extend(free.map(|it| Leftover {
+                billed: Billed::Disk(gigabytes(it.size)),
+                ..leftover("volume", zone, &it.id, it.name, date(&it.creation_date))
+            }));
             Ok(count)
         };
         self.each_page(host, "volumes", zone, ours, read).await?;
@@ -165,5 +169,10 @@ impl Scaleway {
 }
 
 fn leftover(kind: &'static str, zone: &str, id: &str, name: String, created_secs: u64) -> Leftover {
-    Leftover { kind, native: native(zone, id), name, created_secs }
+    Leftover { kind, native: native(zone, id), name, created_secs, billed: Billed::Nothing }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
+fn gigabytes(bytes: f64) -> u32 {
+    (bytes / GB_BYTES).ceil() as u32
 }

@@ -142,6 +142,9 @@ pub(crate) fn images_of(region: &'static Region) -> impl Iterator<Item = Value> 
     })
 }
 
+/// What a gigabyte of a snapshot costs for an hour, hundred-millionths.
+const SNAPSHOT_GB_HOUR: u64 = 1389;
+
 /// The price list, with more in it than instances.
 pub(crate) fn prices(subsidiary: &str, currency: &str) -> Value {
     let addon = |plan: String, name: &str, unit: &str, price: u64| {
@@ -163,11 +166,12 @@ pub(crate) fn prices(subsidiary: &str, currency: &str) -> Value {
     let monthly = FLAVORS
         .iter()
         .map(|it| addon(format!("{}.monthly.postpaid", it.name), it.name, "month", it.price * 365));
+    let snapshot = addon("snapshot.consumption".into(), "Snapshot", "hour", SNAPSHOT_GB_HOUR);
     json!({
         "catalogId": 4711,
         "locale": { "currencyCode": currency, "subsidiary": subsidiary, "taxRate": 20 },
         "plans": [{ "planCode": "project", "invoiceName": "Public Cloud Project", "addonFamilies": [] }],
         "products": [{ "name": "publiccloud-instance", "description": "Public Cloud instance" }],
-        "addons": hourly.chain(monthly).collect::<Vec<_>>(), "planFamilies": [],
+        "addons": hourly.chain(monthly).chain([snapshot]).collect::<Vec<_>>(), "planFamilies": [],
     })
 }

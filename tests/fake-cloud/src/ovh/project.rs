@@ -109,7 +109,7 @@ impl Snapshot {
             "id": uuid(self.id), "name": self.name, "region": self.region.name, "visibility": "private",
             "type": "linux", "user": "debian", "status": if self.is_active { "active" } else { "queued" },
             "creationDate": rfc3339(self.created_ms), "minDisk": self.min_disk, "minRam": 0,
-            "size": if self.is_active { SNAPSHOT_GB } else { 0.0 }, "flavorType": null, "planCode": null,
+            "size": if self.is_active { SNAPSHOT_GB } else { 0.0 }, "flavorType": null, "planCode": "snapshot.consumption",
             "tags": [],
         })
     }
