@@ -15,6 +15,8 @@ const MOST_AHEAD_MS = 7 * 24 * HOUR_MS;
 /** Distances between marks of the axis, hours. */
 const STEPS = [0.25, 0.5, 1, 2, 3, 6, 12, 24, 48];
 const TICK_WIDTH = 72;
+/** Of the words at a mark, at their most. */
+const CHARACTER_WIDTH = 7;
 const LANE = 46;
 const TOP = 26;
 
@@ -110,8 +112,10 @@ function ticksOf(from, to, now, width, x) {
   const zone = new Date(now).getTimezoneOffset() * 60_000;
   const ticks = [];
   for (let time = Math.ceil((from - zone) / step) * step + zone; time < to; time += step) {
+    const text = clockTime(time, now);
+    const half = Math.ceil((text.length * CHARACTER_WIDTH) / 2);
     // The ends have no room for words, and now has its own.
-    if (x(time) > 18 && x(time) < width - 18) ticks.push({ x: x(time), text: Math.abs(x(time) - x(now)) < 44 ? '' : clockTime(time, now) });
+    if (x(time) > half && x(time) < width - half) ticks.push({ x: x(time), text: Math.abs(x(time) - x(now)) < 44 ? '' : text });
   }
   return ticks;
 }

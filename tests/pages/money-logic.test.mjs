@@ -37,7 +37,11 @@ test('the axis has as many marks as there is room for, and leaves now its place'
   for (const width of [240, 600, 1100]) {
     const { ticks, now } = moneyChart([vm()], NOW, width);
     assert.ok(ticks.length >= 1 && ticks.length <= width / 50, `${ticks.length} marks on ${width}`);
-    for (const tick of ticks) assert.ok(tick.text === '' || Math.abs(tick.x - now) >= 44);
+    for (const tick of ticks) {
+      assert.ok(tick.text === '' || Math.abs(tick.x - now) >= 44);
+      const half = (tick.text.length * 7) / 2;
+      assert.ok(tick.x - half >= 0 && tick.x + half <= width, `${tick.text} at ${tick.x} of ${width}`);
+    }
   }
 });
 
