@@ -137,7 +137,7 @@ pub(super) async fn options<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>) -> 
         deployment: &config.deployment,
         owner: who.owner(),
         simulation: config.simulation.then_some(SimulationBody {
-            detail: "This is a simulation: no VM is created and nothing costs money. To leave it, run npm run setup with a Hetzner Cloud token, then npm run deploy.",
+            detail: "This is a simulation: no VM is created and nothing costs money. To leave it, run npm run setup with a token of your cloud, then npm run deploy.",
         }),
         providers,
         errors,
