@@ -60,6 +60,7 @@ export function createApi(baseUrl, token = '') {
     open: (id) => call('POST', `/vms/${encodeURIComponent(id)}/open`),
     stop: (id) => call('POST', `/vms/${encodeURIComponent(id)}/stop`),
     start: (id) => call('POST', `/vms/${encodeURIComponent(id)}/start`),
+    log: (id, source) => call('GET', `/vms/${encodeURIComponent(id)}/log?source=${source}`),
     /** @param {number} minutes */
     extend: (id, minutes) => call('POST', `/vms/${encodeURIComponent(id)}/extend`, { body: JSON.stringify({ minutes }) }),
     /** @param {string} description empty for the API's own */

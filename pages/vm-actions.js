@@ -133,8 +133,17 @@ export function vmActions({ session, api, state, draw, poll, rejected }) {
     act(vm, 'snapshotting', 'No snapshot', () => api().snapshot(vm.id, description));
   };
 
+  const log = async (vm, source) => {
+    const asked = session();
+    const answer = await api().log(vm.id, source);
+    if (asked !== session()) return null;
+    if (!answer.ok && answer.problem.status === 401) rejected();
+    return answer;
+  };
+
   return {
     remove,
+    log,
     snapshot,
     open: (vm) => open(vm),
     terminal: (vm) => open(vm, vm.urls?.terminal),

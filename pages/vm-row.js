@@ -5,6 +5,7 @@
 
 import { clone, copyWithFeedback, mountMenu, parts, reconcile, setAttribute, setLink, setText, show } from './dom.js';
 import { clockTime, duration, instant, plain, safeUrl } from './format.js';
+import { mountLog } from './log-view.js';
 import {
   actionsOf, bootProgress, bootText, bootTime, costText, expiryText, failure, idleText, isBooting, phaseTitle, stateOf, stepShare, stepTime, timeLeft, timeline,
   verdictLines, verdictSummary,
@@ -14,7 +15,7 @@ import {
  * @typedef {import('./logic.js').Vm} Vm
  * @typedef {{vm: Vm, now: number, since: number|null, took: Record<string, number>, usual: Record<string, number>,
  *   pending: import('./vm-actions.js').Doing|null, error: string|null, news: string|null, blockedUrl: boolean, provider: string, ownerShown: boolean}} RowModel
- * @typedef {Record<typeof ACTIONS[number], (vm: Vm) => void>} RowActions
+ * @typedef {Record<typeof ACTIONS[number], (vm: Vm) => void> & {log: (vm: Vm, source: string) => Promise<import('./api.js').Answer|null>}} RowActions
  */
 
 const ACTIONS = ['open', 'terminal', 'status', 'start', 'extend', 'stop', 'snapshot', 'remove'];
@@ -27,12 +28,13 @@ export function createRow(actions) {
   rows += 1;
   el.name.id = `vm-${rows}`;
   row.setAttribute('aria-labelledby', el.name.id);
-  for (const action of [...ACTIONS.filter((name) => name !== 'remove').map((name) => el[name]), el.ssh, el.why.firstElementChild, el.details.firstElementChild]) {
+  for (const action of [...ACTIONS.filter((name) => name !== 'remove').map((name) => el[name]), el.ssh, el.why.firstElementChild, el.details.firstElementChild, el.logTitle]) {
     action.setAttribute('aria-describedby', el.name.id);
   }
   row.rowParts = el;
   for (const name of ACTIONS) el[name].addEventListener('click', () => actions[name](row.vm));
   mountMenu(el.menu);
+  row.refreshLog = mountLog(row, el, actions.log);
   el.details.addEventListener('toggle', () => updateDetails(el.detailList, row.vm, row.now));
   el.ssh.addEventListener('click', () => copyWithFeedback(el.sshText, row.vm.ssh.command, 'SSH command'));
   return row;
@@ -52,6 +54,7 @@ export function updateRow(row, model) {
   updateActions(el, model);
   updateTrouble(el, model);
   updateBoot(el, model);
+  if (!el.boot.hidden) row.refreshLog();
   setText(el.cost, costText(vm).value);
   setText(el.costHint, costText(vm).hint);
   const left = timeLeft(vm, now);

@@ -9,6 +9,7 @@ mod create;
 mod golden;
 mod health;
 mod lifecycle;
+mod log;
 mod options;
 mod placement;
 mod problem;
@@ -137,7 +138,7 @@ async fn answer<H: Host>(ctx: &Ctx<'_, H>, body: &mut impl Caller) -> Result<Rep
                 Route::GoldenSnapshot => Box::pin(golden::bake(ctx, &who, body)),
                 Route::DeleteSnapshot => Box::pin(snapshots::delete(ctx, &who, id)),
                 Route::OpenVm => Box::pin(vms::open(ctx, &who, id)),
-                Route::VmLog => Box::pin(vms::log(ctx, &who, id)),
+                Route::VmLog => Box::pin(log::show(ctx, &who, id, body)),
                 Route::DeleteAllVms => Box::pin(cleanup::everything(ctx, &who)),
                 Route::ListOrphans => Box::pin(cleanup::orphans(ctx, &who)),
                 Route::DeleteOrphans => Box::pin(cleanup::delete_orphans(ctx, &who)),
@@ -155,6 +156,7 @@ async fn answer<H: Host>(ctx: &Ctx<'_, H>, body: &mut impl Caller) -> Result<Rep
                 Route::VmBoot => Box::pin(vm_side::boot(ctx, &vm, body)),
                 Route::VmProgress => Box::pin(vm_side::progress(ctx, &vm, body)),
                 Route::VmHeartbeat => Box::pin(vm_side::heartbeat(ctx, &vm, body)),
+                Route::VmLogWrite => Box::pin(log::keep(ctx, &vm, body)),
                 Route::VmToken => Box::pin(token::issue(ctx, &vm, body)),
                 Route::VmDelete => Box::pin(vm_side::delete(ctx, &vm)),
                 Route::VmBackup => Box::pin(backup::read(ctx, &vm, id, body)),

@@ -71,8 +71,8 @@ pub trait Bucket {
     async fn send(&mut self, key: &str, span: Option<Span>) -> Result<Option<u64>, BucketError>;
     /// Stores the caller's body, unless an object of the key is there; with a SHA-256 (hexadecimal) only if it is the body's.
     async fn receive(&mut self, key: &str, sha256: Option<&str>) -> Result<Put, BucketError>;
-    /// Stores an empty object, in place of one that may be there: its time says something.
-    async fn mark(&self, key: &str) -> Result<(), BucketError>;
+    /// Stores a small object, in place of one that may be there.
+    async fn put(&self, key: &str, body: &[u8]) -> Result<(), BucketError>;
     /// Lists what begins with a prefix.
     async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Page, BucketError>;
     /// Deletes at most [`PAGE`] objects. One that is not there is no error.

@@ -48,6 +48,7 @@ pub enum Route {
     VmBoot,
     VmProgress,
     VmHeartbeat,
+    VmLogWrite,
     VmToken,
     VmDelete,
     VmBackup,
@@ -79,7 +80,7 @@ const BACKUP: Access = Access::Capability(&[Scope::Backup, Scope::Prune]);
 const AGENT: Access = Access::Capability(&[Scope::Agent]);
 
 /// Every route of the API. Those whose handler is still to come answer 501.
-pub const ROUTES: [Row; 37] = {
+pub const ROUTES: [Row; 38] = {
     use Access::{Public, Token};
     use Method::{Delete, Get, Head, Post};
     [
@@ -113,6 +114,7 @@ pub const ROUTES: [Row; 37] = {
         row(Post, "/vm/progress", Route::VmProgress, VM),
         row(Post, "/vm/heartbeat", Route::VmHeartbeat, VM),
         row(Post, "/vm/token", Route::VmToken, VM),
+        row(Post, "/vm/log", Route::VmLogWrite, VM),
         row(Delete, "/vm", Route::VmDelete, VM),
         row(Get, "/vm/backup/*", Route::VmBackup, BACKUP),
         row(Head, "/vm/backup/*", Route::VmBackup, BACKUP),

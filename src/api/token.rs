@@ -84,7 +84,7 @@ async fn check_due<H: Host>(ctx: &Ctx<'_, H>, place: &str, bucket: &impl Bucket)
     if marked.is_some_and(|it| it.saturating_add(PRUNE_INTERVAL_SECS) > ctx.now_secs) {
         return not_due("that was done less than a day ago");
     }
-    bucket.mark(&mark).await.map_err(failed)
+    bucket.put(&mark, &[]).await.map_err(failed)
 }
 
 fn stored(entry: &Entry) -> u64 {

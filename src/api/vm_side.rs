@@ -161,6 +161,7 @@ pub(super) async fn boot<H: Host>(
     if !(ctx.head.header)("cf-connecting-ip").is_some_and(|it| is_own_address(&vm, &it)) {
         return closed("the caller's address is not the server's own");
     }
+    super::log::forget_old(ctx, body).await;
     let config = &ctx.ready.config;
     let unsealed = if request.sealed.is_empty() {
         Unsealed::default()

@@ -222,16 +222,6 @@ pub(super) async fn open<H: Host>(
     Ok(json(200, &Opened { url: format!("{origin}/_mayfly/in#{token}"), expires_in_seconds: LINK_LIFE_SECS }))
 }
 
-/// `GET /vms/{id}/log`: kept only where there is a place to keep it; the VM's own door shows it in any case.
-pub(super) async fn log<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>, id: &str) -> Result<Reply, Problem> {
-    find(ctx, who, id).await?.ok_or_else(Problem::vm_not_found)?;
-    Err(Problem::new(
-        404,
-        "log_not_kept",
-        "No bucket keeps logs here. The VM's status page shows its log: open the VM and go to /_mayfly/status.",
-    ))
-}
-
 /// `POST /reap`: the reaper now; with `dry_run` it only says what it would do.
 pub(super) async fn reap<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>) -> Result<Reply, Problem> {
     let dry_run = match ctx.head.query.split('&').find_map(|it| it.strip_prefix("dry_run")) {

@@ -1,7 +1,7 @@
 //! The core's port to the object store on an R2 bucket. Bodies go from the request to the bucket and from the bucket to the
 //! response as the runtime's own streams: not a byte of them comes in here.
 
-use js_sys::{Array, Date, Object, Promise, Reflect};
+use js_sys::{Array, Date, Object, Promise, Reflect, Uint8Array};
 use mayfly::bucket::{BINDING, Bucket, BucketError, Entry, PAGE, Page, Put, Span};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
@@ -80,8 +80,9 @@ impl Bucket for Incoming<'_> {
         Ok(if object.is_null() { Put::Exists } else { Put::Stored })
     }
 
-    async fn mark(&self, key: &str) -> Result<(), BucketError> {
-        run(self.r2()?.put(key, &"".into(), &JsValue::UNDEFINED)).await.map(drop)
+    async fn put(&self, key: &str, body: &[u8]) -> Result<(), BucketError> {
+        let body = Uint8Array::from(body);
+        run(self.r2()?.put(key, &body.into(), &JsValue::UNDEFINED)).await.map(drop)
     }
 
     async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Page, BucketError> {

@@ -16,6 +16,7 @@ mod idempotency;
 
 mod input;
 mod lifecycle;
+mod logs;
 mod money;
 mod owners;
 mod providers;

@@ -98,7 +98,7 @@ fn a_vm_that_is_gone_gets_nothing_and_other_scopes_are_none() {
 }
 
 /// What the boot exchange answers.
-fn boot(app: &mayfly::App, server: &Server, store: Option<&Store>) -> Value {
+pub(crate) fn boot(app: &mayfly::App, server: &Server, store: Option<&Store>) -> Value {
     let server = server.clone().label("mayfly-phase", "docker").set("created", "2026-11-20T09:59:00Z");
     let call =
         Call::post("/vm/boot").bearer(&capability(Scope::Vm)).header("cf-connecting-ip", "203.0.113.7");

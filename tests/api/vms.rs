@@ -427,14 +427,3 @@ fn a_vm_without_address_cannot_be_opened_yet() {
         &json!({"retry_after_seconds": 5}),
     );
 }
-
-#[test]
-fn logs_are_not_kept_and_the_answer_says_where_they_are() {
-    let host = TestHost::new(Script::new().then(server().fixture(200, "get_server.ready")));
-    let answer = Call::get("/vms/hetzner-4711/log?source=boot").token().send(&app(), &host);
-    answer.is_problem(
-        404,
-        "log_not_kept",
-        "No bucket keeps logs here. The VM's status page shows its log: open the VM and go to /_mayfly/status.",
-    );
-}

@@ -156,3 +156,31 @@ story('a link to a view that is not there leads to the list, and back goes back'
   await page.goto(`${stub.url}/#nowhere`);
   await page.getByRole('heading', { level: 1, name: 'Workspaces' }).waitFor();
 });
+
+story('the end of the log is there while it boots, follows, and is not asked for when nobody looks', withErrors, async ({ stub, page }) => {
+  const boot = { phases: [{ phase: 'docker', seconds: 9 }], reason: null };
+  stub.vms = [someVm({ phase: 'devcontainer', services_ready: false, boot })];
+  let tail = 'Step 1/9 <img src=x onerror=alert(1)>\n';
+  const seen = [];
+  stub.answers.set('GET /vms/hetzner-4711/log', () => {
+    seen.push(tail);
+    return { status: 200, body: { source: 'build', saved_at: new Date().toISOString(), tail } };
+  });
+  await signIn(page, stub.url, stub.token);
+  const vm = row(page, 'mayfly-atlas-k3f9');
+  await vm.getByText('Log', { exact: true }).waitFor();
+  assert.equal(seen.length, 0, 'nobody has looked yet');
+  await vm.getByText('Log', { exact: true }).click();
+  const log = vm.getByRole('region', { name: 'End of the log' });
+  await log.getByText('Step 1/9 <img src=x onerror=alert(1)>').waitFor();
+  tail += 'Step 2/9\n';
+  await log.getByText('Step 2/9').waitFor();
+  stub.answers.set('GET /vms/hetzner-4711/log', () => problem(404, 'log_not_kept', 'No bucket keeps logs here.'));
+  await vm.getByText('Nothing keeps logs here.').waitFor();
+  assert.match(await log.innerText(), /Step 2\/9/, 'what was seen stays');
+  await vm.getByText('Log', { exact: true }).click();
+  const before = asked(stub, 'GET', '/vms/hetzner-4711/log');
+  const polls = asked(stub, 'GET', '/vms');
+  while (asked(stub, 'GET', '/vms') < polls + 2) await page.waitForTimeout(100);
+  assert.equal(asked(stub, 'GET', '/vms/hetzner-4711/log'), before);
+});

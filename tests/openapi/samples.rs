@@ -115,7 +115,11 @@ fn life(it: &mut Recorder) {
     it.ask("get", "GET", "/vms/hetzner-4711", "");
     it.ask("list", "GET", "/vms", "");
     it.ask("open", "POST", "/vms/hetzner-4711/open", "");
+    it.ask("log_none", "GET", "/vms/hetzner-4711/log", "");
+    it.report("vm_log", "POST", "/vm/log", r#"{"source":"boot","tail":"phase docker\n"}"#);
+    it.report("vm_log_odd", "POST", "/vm/log", r#"{"source":"idle","tail":""}"#);
     it.ask("log", "GET", "/vms/hetzner-4711/log?source=boot", "");
+    it.ask("log_odd", "GET", "/vms/hetzner-4711/log?source=container", "");
     it.ask("extend", "POST", "/vms/hetzner-4711/extend", r#"{"minutes":60}"#);
     it.ask("extend_too_far", "POST", "/vms/hetzner-4711/extend", r#"{"minutes":10080}"#);
     it.ask("start_running", "POST", "/vms/hetzner-4711/start", "");

@@ -142,8 +142,9 @@ impl<B: Body> Bucket for Connection<B> {
         self.bound().put_new(key, body, sha256)
     }
 
-    async fn mark(&self, key: &str) -> Result<(), BucketError> {
-        self.bound().put(key, Vec::new());
+    async fn put(&self, key: &str, body: &[u8]) -> Result<(), BucketError> {
+        self.bound().check()?;
+        self.bound().put(key, body.to_vec());
         Ok(())
     }
 

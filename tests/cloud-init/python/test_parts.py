@@ -300,5 +300,46 @@ class Spot(Machine):
                 self.assertIsNone(self.spot.notice())
 
 
+class LogTail(Machine):
+    def test_the_ends_of_what_is_written_now_go_without_secrets(self):
+        _, calls = self.serve(lambda *_: (200, {"kept": True}))
+        sent = {}
+        self.assertTrue(self.logtail.send(sent))
+        self.assertEqual(calls, [], "there is nothing to tell yet")
+        self.put("etc/mayfly/secrets/git_token", "ghp_a-very-secret-token")
+        self.put("var/log/mayfly/boot.log", "phase clone\n")
+        self.put("var/log/mayfly/base.log", "old step\n", age=60, wall=1_000_000)
+        self.put("var/log/mayfly/clone.log", "x" * 5000 + "\nwith ghp_a-very-secret-token\n")
+        self.put("var/log/mayfly/idle.log", "verdict\n")
+        self.assertTrue(self.logtail.send(sent))
+        [(method, path, _, body)] = calls
+        self.assertEqual((method, path, body["source"]), ("POST", "/vm/log", "boot"))
+        self.assertTrue(body["tail"].startswith("phase clone\n\n--- clone.log\nxxx"), body["tail"][:60])
+        self.assertTrue(body["tail"].endswith("\nwith [secret]\n"), body["tail"][-40:])
+        self.assertLessEqual(len(body["tail"]), 4000)
+        self.assertTrue(self.logtail.send(sent))
+        self.assertEqual(len(calls), 1, "nothing is new")
+        self.put("var/log/mayfly/devcontainer.log", "\U0001f600" * 3000)
+        self.assertTrue(self.logtail.send(sent))
+        self.assertEqual(calls[1][3]["source"], "build")
+        self.assertLessEqual(len(calls[1][3]["tail"].encode()), 8192)
+
+    def test_where_no_logs_are_kept_it_asks_once(self):
+        _, calls = self.serve(lambda *_: (404, {"code": "log_not_kept"}))
+        self.put("var/log/mayfly/boot.log", "phase clone\n")
+        with mock.patch.object(self.logtail.sys, "argv", ["logtail.py", "follow"]):
+            self.logtail.main()
+        self.assertEqual(len(calls), 1)
+
+    def test_a_worker_in_trouble_is_asked_again(self):
+        answers = iter([(502, {}), (200, {"kept": True})])
+        _, calls = self.serve(lambda *_: next(answers))
+        self.put("var/log/mayfly/boot.log", "phase clone\n")
+        sent = {}
+        self.assertTrue(self.logtail.send(sent))
+        self.assertTrue(self.logtail.send(sent))
+        self.assertEqual((len(calls), list(sent)), (2, ["boot"]))
+
+
 if __name__ == "__main__":
     unittest.main()
