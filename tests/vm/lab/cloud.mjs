@@ -1,5 +1,6 @@
 // The provider and the Worker of the lab: the fake cloud, whose servers are real guests here, and the Worker in workerd.
 // A server that is created boots; one that is deleted is torn down; power goes both ways.
+import { join } from 'node:path';
 import { startFakeCloud } from '../../e2e/support/cloud.mjs';
 import { until } from '../../e2e/support/until.mjs';
 import { startWorker } from '../../e2e/support/worker.mjs';
@@ -11,9 +12,9 @@ const LOOK_MS = 200;
 /**
  * Starts both, and the driver between the cloud's servers and the guests.
  * @param {{dir: string, base: string, layers?: string[], group: string, front: object, rootCas: string[], vars?: object,
- *   provider?: string}} options `vars`: the Worker's, besides what it needs anyway
+ *   bucket?: boolean, provider?: string}} options `vars`: the Worker's, besides what it needs anyway; `bucket`: whether it has one
  */
-export async function startCloud({ dir, base, layers = [], group, front, rootCas, vars = {}, provider: name = 'hetzner' }) {
+export async function startCloud({ dir, base, layers = [], group, front, rootCas, vars = {}, bucket = false, provider: name = 'hetzner' }) {
   const vendor = VENDORS[name];
   const fake = await startFakeCloud({ guests: false, actionMs: 200 });
   const fakePort = Number(new URL(fake.url).port);
@@ -21,6 +22,7 @@ export async function startCloud({ dir, base, layers = [], group, front, rootCas
   // The guests are real, and behind addresses of their own.
   const { SIMULATION: _, VM_ORIGIN: __, ...providerVars } = fake.varsOf([name]);
   const worker = await startWorker({
+    bucket,
     vars: {
       ...providerVars,
       PUBLIC_URL: 'https://mayfly.test',
@@ -33,6 +35,7 @@ export async function startCloud({ dir, base, layers = [], group, front, rootCas
   const guests = new Map();
   const statuses = new Map();
   const gone = [];
+  const disks = new Map();
   let copyOf;
   let change;
   let stopped = false;
@@ -56,7 +59,7 @@ export async function startCloud({ dir, base, layers = [], group, front, rootCas
       name: server.name,
       address: server.address,
       userData: await userDataOf(server.id),
-      from: copyOf,
+      from: disks.get(server.image) ?? copyOf,
     });
     copyOf = undefined;
     guest.server = server;
@@ -74,8 +77,16 @@ export async function startCloud({ dir, base, layers = [], group, front, rootCas
     });
   }
 
+  /** A snapshot is the disk as it is at that moment, whatever its server goes on to do. */
+  function store({ id, of }) {
+    const guest = guests.get(of);
+    disks.set(id, guest && guest.stored(join(dir, `disk-${id}`)));
+  }
+
   async function look() {
-    const servers = vendor.servers(await fake.state());
+    const state = await fake.state();
+    for (const disk of vendor.disks(state)) if (!disks.has(disk.id)) store(disk);
+    const servers = vendor.servers(state);
     for (const server of servers) {
       const guest = guests.get(server.id);
       const wasOff = statuses.get(server.id) === 'off';
@@ -118,6 +129,8 @@ export async function startCloud({ dir, base, layers = [], group, front, rootCas
       const guest = [...guests.values()].find((it) => it.address === address);
       return guest && { id: guest.id, userData: guest.userData };
     },
+    /** The disk of one of our API's snapshots: `{disk: {up, docker}}`. */
+    diskOf: (id) => [...disks].find(([native]) => id.endsWith(`-${native}`))?.[1],
     /** A power action of the provider, as soon as no other one runs on the server. */
     act: (guest, command) => until(command, async () => (await powerAt(guest, command)).ok, { everyMs: 200 }),
     /** The next guest is changed by this, before its first boot. */

@@ -14,7 +14,7 @@ let nth = 0;
 /**
  * Prepares a guest; `boot` starts it.
  * @param {{dir: string, base: string, layers?: string[], id: string|number, name: string, address: string, userData: string, group: string, rootCas?: string[],
- *   from?: object}} options `layers`: over the base; `group`: below /sys/fs/cgroup; `from`: another guest, whose disk this one gets a copy of
+ *   from?: object}} options `layers`: over the base; `group`: below /sys/fs/cgroup; `from`: another guest, or a stored disk, of which this one gets a copy
  */
 export function makeGuest({ dir, base, layers = [], id, name, address, userData, group, rootCas = [], from }) {
   const top = join(dir, `guest-${id}`);
@@ -122,6 +122,21 @@ export function makeGuest({ dir, base, layers = [], id, name, address, userData,
       process_.kill('SIGTERM');
       await ended;
     },
+    /** A copy of its disk at this moment, in a folder of its own; it stands still meanwhile. */
+    stored(to) {
+      const freeze = (on) => process_ && writeFileSync(`/sys/fs/cgroup/${group}/${netns}-${boots}/cgroup.freeze`, on ? '1' : '0');
+      freeze(true);
+      try {
+        spawnSync('sync');
+        for (const part of ['up', 'docker']) {
+          mkdirSync(join(to, part), { recursive: true });
+          must('cp', ['-a', '--sparse=always', `${disk[part]}/.`, join(to, part)]);
+        }
+      } finally {
+        freeze(false);
+      }
+      return { disk: { up: join(to, 'up'), docker: join(to, 'docker') } };
+    },
     /** Kills it and gives its disk back. */
     async destroy() {
       await guest.kill();
@@ -145,8 +160,8 @@ export function makeGuest({ dir, base, layers = [], id, name, address, userData,
       return out.trim();
     },
     /** A shell script in the workspace's container, by the way that terminals take: what it prints, whatever its status. */
-    async inside(script) {
-      return (await guest.run(`exec /opt/mayfly/workspace/in-container sh -c ${quoted(script)} </dev/null`)).out.trim();
+    async inside(script, options) {
+      return (await guest.run(`exec /opt/mayfly/workspace/in-container sh -c ${quoted(script)} </dev/null`, options)).out.trim();
     },
     /** Changes its disk before it boots. */
     put,

@@ -24,9 +24,9 @@ export const KEYS = { anthropic: 'sk-ant-api03-lab-key-of-nobody-0123456789', oa
 /**
  * Starts everything but a VM.
  * @param {{dir: string, image: object, proxies: object, group: string, vars?: object, trustAcme?: boolean,
- *   provider?: string}} options `vars`: the Worker's configuration, besides what it needs
+ *   bucket?: boolean, provider?: string}} options `vars`: the Worker's configuration, besides what it needs; `bucket`: for backups
  */
-export async function startLab({ dir, image, proxies, group, vars = {}, trustAcme = true, provider }) {
+export async function startLab({ dir, image, proxies, group, vars = {}, trustAcme = true, bucket, provider }) {
   mountControlGroups();
   const parts = [];
   const started = (part) => parts.push(part) && part;
@@ -46,6 +46,7 @@ export async function startLab({ dir, image, proxies, group, vars = {}, trustAcm
   const cloud = started(await startCloud({
     dir, base: image.root, layers: image.layers, group, front,
     provider,
+    bucket,
     rootCas: trustAcme ? [acme.root] : [],
     vars: { SSH_PUBLIC_KEY: SSH_KEY, ...vars },
   }));

@@ -26,7 +26,7 @@ export async function startAnthropic({ port, keys }) {
     const key = request.headers['x-api-key'] ?? request.headers.authorization?.replace(/^Bearer /i, '') ?? '';
     const path = request.url.split('?')[0];
     const body = /json/.test(request.headers['content-type'] ?? '') && text ? JSON.parse(text) : {};
-    const entry = { method: request.method, path, key: keys.indexOf(key), model: body.model, prompt: lastWords(body) };
+    const entry = { method: request.method, path, key: keys.indexOf(key), model: body.model, prompt: lastWords(body), said: JSON.stringify(body.messages ?? []) };
     requests.push(entry);
     if (request.method === 'HEAD' || path === '/' || path === '/api/hello') return response.writeHead(200).end();
     // How a first start finds out whether there is a way to Anthropic at all.
