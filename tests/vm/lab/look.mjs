@@ -46,18 +46,22 @@ export function terminalText(page) {
   });
 }
 
+/** What the guest's side of the terminal did. */
+const TERMINAL_STATE = 'journalctl -q --no-pager -n 60 -u mayfly-terminal; journalctl -q --no-pager -n 20 -t sudo; ps -eo pid,ppid,pgid,etimes,stat,wchan:20,args --forest | tail -n 60';
+
 /** Waits for a shell's prompt. Where none comes it says what is there instead, and loads the page anew, once, as people do. */
-export async function shellPrompt(page, isLast = false) {
+export async function shellPrompt(page, guest, isLast = false) {
   try {
     await until('a prompt', async () => /[$#] ?$/m.test(await terminalText(page)), { timeoutMs: 30_000 });
   } catch (error) {
     const shown = await terminalText(page).catch((it) => it.message);
     const around = await page.locator('body').innerText().catch((it) => it.message);
     const told = `${error.message}; the terminal shows: ${shown}\nthe page: ${around}`;
-    if (isLast) throw new Error(told);
-    process.stdout.write(`    ${told}\n`);
+    const inside = await guest.run(TERMINAL_STATE).then((it) => it.out, (it) => it.message);
+    process.stdout.write(`    ${told}\n${inside}\n`);
+    if (isLast) throw error;
     await page.reload();
-    await shellPrompt(page, true);
+    await shellPrompt(page, guest, true);
   }
 }
 

@@ -73,7 +73,7 @@ export async function story(lab, { webUi, idleMinutes, prompt }) {
   await lab.step('a prompt typed into the terminal does, too', async () => {
     anthropic.say('The answer is forty-two, says the lab.');
     await page.goto(vm.urls.terminal);
-    await shellPrompt(page);
+    await shellPrompt(page, guest);
     await type(page, 'pwd; claude -p "what is the answer?"');
     await until('the answer', async () => (await terminalText(page)).includes('forty-two, says the lab'), { timeoutMs: 90_000 });
     assert.match(await terminalText(page), /\/workspaces\/shop/);

@@ -59,7 +59,7 @@ find /workspaces /home/dev/.claude -exec touch -h -d "20 minutes ago" {} + ; tou
   });
   await lab.step('an open but silent tab, the idling UI, a forgotten tail -f and a silent SSH session are none', async () => {
     await page.goto(vm.urls.terminal);
-    await shellPrompt(page);
+    await shellPrompt(page, guest);
     await type(page, 'touch /tmp/x; tail -f /tmp/x');
     await page.goto(vm.urls.web_ui);
     await page.waitForLoadState('networkidle').catch(() => {});

@@ -9,12 +9,12 @@ export default async function keys(lab) {
   git.addRepo('shop', { files: { 'README.md': '# Shop\n' } });
   const browser = await lab.browser();
   const terminal = async (body) => {
-    const { id } = await lab.create({ repo_url: git.url('shop'), web_ui: 'ttyd', ...body });
+    const { id, guest } = await lab.create({ repo_url: git.url('shop'), web_ui: 'ttyd', ...body });
     await lab.ready(id);
     const page = await newPage(browser);
     await page.goto((await lab.api('POST', `/vms/${id}/open`)).body.url);
     await page.waitForURL((url) => url.pathname.startsWith('/terminal/'));
-    await shellPrompt(page);
+    await shellPrompt(page, guest);
     return { id, page };
   };
   const shows = (page, what) => until(`the terminal shows ${what}`, async () => what.test(await terminalText(page)), { timeoutMs: 60_000 });
