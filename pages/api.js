@@ -16,9 +16,10 @@ const WRITE_TIMEOUT_MS = 90_000;
 
 /**
  * @param {string} baseUrl without a slash at its end
- * @param {string} token empty for the public routes
+ * @param {string} token empty for the public routes, and where Cloudflare Access says who somebody is
+ * @param {{access?: boolean}} [how] whether its cookie is the credential
  */
-export function createApi(baseUrl, token = '') {
+export function createApi(baseUrl, token = '', { access = false } = {}) {
   /** @returns {Promise<Answer>} */
   const call = async (method, path, { body, headers = {} } = {}) => {
     const timeout = AbortSignal.timeout(method === 'GET' ? READ_TIMEOUT_MS : WRITE_TIMEOUT_MS);
@@ -34,8 +35,8 @@ export function createApi(baseUrl, token = '') {
           ...headers,
         },
         body,
-        // The token is the only credential; a redirect could carry it elsewhere.
-        credentials: 'omit',
+        // A token is the only credential where there is one; a redirect could carry it elsewhere.
+        credentials: access ? 'include' : token ? 'omit' : 'same-origin',
         cache: 'no-store',
         redirect: 'error',
         referrerPolicy: 'no-referrer',
@@ -56,6 +57,8 @@ export function createApi(baseUrl, token = '') {
     vms: () => call('GET', '/vms'),
     /** @param {string} body JSON @param {string} key the Idempotency-Key */
     create: (body, key) => call('POST', '/vms', { body, headers: { 'idempotency-key': key } }),
+    /** @param {string} secret */
+    seal: (secret) => call('POST', '/seal', { body: JSON.stringify({ secret }) }),
     remove: (id) => call('DELETE', `/vms/${encodeURIComponent(id)}`),
     open: (id) => call('POST', `/vms/${encodeURIComponent(id)}/open`),
     stop: (id) => call('POST', `/vms/${encodeURIComponent(id)}/stop`),

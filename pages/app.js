@@ -114,7 +114,7 @@ function load(name) {
 /** @param {import('./session.js').Session} newSession */
 function start(newSession) {
   session = newSession;
-  api = createApi(session.apiUrl, session.token);
+  api = createApi(session.apiUrl, session.token, { access: session.access });
   options = null;
   optionsAt = 0;
   state = emptyState();
@@ -196,7 +196,7 @@ function takeOptions(fresh) {
   globalThis.requestIdleCallback?.(() => load('new'));
   showSimulation(fresh.simulation ? fresh.simulation.detail || SIMULATION : null);
   setText(byId('deployment'), plain(fresh.deployment));
-  setText(byId('owner'), plain(fresh.owner));
+  setText(byId('owner'), `${plain(fresh.owner)}${fresh.admin === true ? ' (admin)' : ''}`);
   draw();
 }
 
@@ -279,6 +279,7 @@ function draw() {
     updatedAt: state.updatedAt === null ? null : state.updatedAt + state.offset,
     titles: providerTitles(),
     owner: options?.owner ?? '',
+    isAdmin: options?.admin === true,
   };
   list.update(model);
   mounted.get(currentView)?.draw?.(model);

@@ -8,6 +8,7 @@ import {
 } from './create-logic.js';
 import { announce, clone, drawNotices, parts, reconcile, setAttribute, setChoices, setLines, setText, show } from './dom.js';
 import { duration, plain } from './format.js';
+import { mountKept } from './kept-keys.js';
 import { snapshotText } from './kept-logic.js';
 import { attemptLines, providerTitle, troubleText } from './logic.js';
 import { understandRepo } from './repo-url.js';
@@ -41,6 +42,16 @@ export function mount(view, page) {
   const providerNow = () => options?.providers.find((one) => one.name === provider);
   const cardNow = () => sizeCards(providerNow(), input.location.value || null).find((card) => card.size === size);
   const fieldOf = (name) => view.querySelector(`[data-field="${name}"]`);
+  const whose = () => (page.session() && options ? `${page.session().apiUrl} ${options.owner}` : null);
+  const keepable = { anthropic_api_key: 'key', claude_code_oauth_token: 'OAuth token', git_token: 'Git token' };
+  const kept = mountKept(
+    Object.fromEntries(Object.entries(keepable).map(([name, what]) => [name, { field: fieldOf(name), input: input[name], what }])),
+    whose,
+    () => {
+      input.agent.dataset.touched = 'true';
+      draw();
+    },
+  );
 
   const setFieldError = (name, text) => {
     const error = view.querySelector(`#${name}-error`);
@@ -130,7 +141,7 @@ export function mount(view, page) {
         { value: 'anthropic_api_key', label: 'Anthropic API key' },
         { value: 'claude_code_oauth_token', label: 'Claude Code OAuth token (subscription)' },
       ],
-      '',
+      ['anthropic_api_key', 'claude_code_oauth_token'].find((name) => kept.of(name)) ?? '',
     );
     for (const name of ['anthropic_api_key', 'claude_code_oauth_token']) show(fieldOf(name), input.agent.value === name);
     const own = configured ? 'Claude Code works at once, on the deployment’s account.' : 'Claude Code asks you to sign in the first time.';
@@ -164,6 +175,7 @@ export function mount(view, page) {
     const markets = providerNow()?.markets ?? [];
     setChoices(input.market, [{ value: '', label: 'On demand' }, ...(markets.includes('spot') ? [{ value: 'spot', label: 'Spot: cheaper, may be taken back' }] : [])], '');
     show(fieldOf('market'), markets.includes('spot'));
+    kept.draw();
     drawSource();
     drawSizes();
     drawAgent();
@@ -191,12 +203,34 @@ export function mount(view, page) {
     return held.get(name) ?? '';
   };
 
+  const isWanted = (name) => name === 'git_token' || name === 'env' || input.agent.value === name;
+
+  /**
+   * Has what is to be remembered sealed; from then on this page has the ciphertext alone.
+   * @returns {Promise<{status: number, name: string, why: string}|null>} why it could not be
+   */
+  const sealTyped = async () => {
+    for (const name of Object.keys(keepable).filter((one) => isWanted(one) && kept.isWanted(one))) {
+      const typed = takeSecret(name);
+      if (!typed) continue;
+      const asked = page.session();
+      const answer = await page.api().seal(typed);
+      if (asked !== page.session()) return null;
+      if (!answer.ok) {
+        const why = plain(answer.problem.errors?.[0]?.detail ?? troubleText(answer.problem, '').title);
+        return { status: answer.problem.status, name, why: `Cannot be sealed: ${why}. It goes without, if it is not to be remembered.` };
+      }
+      held.delete(name);
+      kept.keep(name, answer.data.sealed);
+    }
+    return null;
+  };
+
   const collect = (repo) => {
     const values = { repo_url: repo.repo_url, size, provider, snapshot_id: source?.id, trust_repo: input.trust_repo.checked };
     for (const name of SIMPLE) values[name] = input[name].value;
     for (const name of SECRET_FIELDS) {
-      const wanted = name === 'git_token' || name === 'env' || input.agent.value === name;
-      if (wanted) values[name] = takeSecret(name);
+      if (isWanted(name)) values[name] = takeSecret(name) || (kept.of(name) ?? '');
     }
     return createBody(values);
   };
@@ -212,7 +246,6 @@ export function mount(view, page) {
   const showProblem = (title, list, fields) => {
     for (const [name, text] of fields) {
       setFieldError(name, text);
-      if (SECRET_FIELDS.includes(name)) held.delete(name);
       if (name === 'anthropic_api_key' || name === 'claude_code_oauth_token') show(fieldOf(name), true);
     }
     setText(el.problemTitle, title);
@@ -231,6 +264,8 @@ export function mount(view, page) {
       return;
     }
     const { fields, rest } = fieldErrors(problem, FIELDS);
+    // A secret that was refused is of no use, typed or kept.
+    for (const name of SECRET_FIELDS) if (fields.has(name) && !held.delete(name) && kept.of(name)) kept.forget(name);
     const count = fields.size + rest.length;
     const trouble = troubleText({ ...problem, errors: [] }, '');
     if (fields.size > 0) showProblem(count === 1 ? 'One thing needs a change' : `${count} things need a change`, rest, fields);
@@ -248,18 +283,26 @@ export function mount(view, page) {
     if (input.max_hours.validity.badInput || !(hours > 0 && hours <= most)) missing.set('max_hours', Number.isFinite(most) ? `Between 1 and ${most} hours.` : 'At least one hour.');
     const { wrong } = readEnv(input.env.value);
     if (wrong) missing.set('env', wrong);
-    if (input.agent.value && !input[input.agent.value].value.trim() && !held.has(input.agent.value)) missing.set(input.agent.value, 'Paste the key, or choose another way above.');
+    if (input.agent.value && !input[input.agent.value].value.trim() && !held.has(input.agent.value) && !kept.of(input.agent.value)) missing.set(input.agent.value, 'Paste the key, or choose another way above.');
     if (missing.size > 0) {
       showProblem(missing.size === 1 ? 'One thing needs a change' : `${missing.size} things need a change`, [], missing);
       return;
     }
+    setBusy(true);
+    const asked = page.session();
+    const unsealed = await sealTyped();
+    if (asked !== page.session()) return;
+    if (unsealed?.status === 401) return void page.rejected();
+    if (unsealed) {
+      setBusy(false);
+      showHeld();
+      return void showProblem('The key cannot be remembered', [], new Map([[unsealed.name, unsealed.why]]));
+    }
     const body = collect(repo);
     attempt = attemptFor(attempt, body, () => crypto.randomUUID());
     const sent = attempt;
-    setBusy(true);
     showHeld();
     announce('Creating the workspace.');
-    const asked = page.session();
     const answer = await page.api().create(sent.body, sent.key);
     if (asked !== page.session()) return;
     if (answer.ok) {

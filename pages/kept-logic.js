@@ -37,7 +37,7 @@ export const repoLabel = (url) => plain(url).replace(/^https:\/\/|\.git$/g, '');
 /**
  * @param {Snapshot} snapshot @param {Map<string, string>} titles @param {number} now
  */
-export function snapshotText(snapshot, titles, now) {
+export function snapshotText(snapshot, titles, now, owner = '') {
   const places = snapshot.locations.length > 0 ? ` (${snapshot.locations.map(plain).join(', ')})` : '';
   const expires = instant(snapshot.expires_at);
   return {
@@ -45,6 +45,7 @@ export function snapshotText(snapshot, titles, now) {
     state: !snapshot.is_ready ? { label: 'Being stored', tone: 'busy' } : snapshot.is_clean ? { label: 'Ready', tone: 'good' } : { label: 'Not clean', tone: 'warn' },
     note: repoLabel(snapshot.repo_url),
     about: [
+      owner && snapshot.owner && snapshot.owner !== owner ? `of ${plain(snapshot.owner)}` : '',
       `${providerTitle(titles, snapshot.provider)}${places}`,
       `${duration((now - (instant(snapshot.created_at) ?? now)) / 1000)} old`,
       `needs a disk of ${gigabytes(snapshot.min_disk_gb)}`,

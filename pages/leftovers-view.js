@@ -68,6 +68,9 @@ export function mount(view, page) {
     tellOtherTabs();
   };
 
+  /** An admin sees everybody's, and deletes their own. */
+  const isMine = (one) => !one.owner || one.owner === (page.options()?.owner ?? one.owner);
+
   /** Twenty go with each call: it is repeated as long as that gets on. */
   const removeAll = async () => {
     if (it.deleting) return;
@@ -79,7 +82,7 @@ export function mount(view, page) {
     if (mine !== it) return;
     it.deleting = false;
     draw();
-    const losses = everythingLosses(page.state().vms, known.ok && !known.data.errors?.length ? known.data.snapshots : null);
+    const losses = everythingLosses(page.state().vms.filter(isMine), known.ok && !known.data.errors?.length ? known.data.snapshots.filter(isMine) : null);
     if (losses.length === 0) {
       say('-good', 'There is nothing to delete.');
       return void draw();
@@ -125,7 +128,8 @@ export function mount(view, page) {
     setText(el.cleanText, it.cleaning ? 'Cleaning up…' : 'Clean up');
     setText(el.allText, it.deleting ? 'Deleting…' : 'Delete everything');
     for (const [button, busy] of [[el.again, it.asking], [el.clean, it.cleaning], [el.all, it.deleting]]) setAttribute(button, 'aria-busy', busy ? 'true' : null);
-    setText(el.dangerText, `All of your workspaces${vms.length > 0 ? ` (${vms.length} now)` : ''} and snapshots, at every provider, running or not.`);
+    const mine = vms.filter(isMine).length;
+    setText(el.dangerText, `All of your workspaces${mine > 0 ? ` (${mine} now)` : ''} and snapshots, at every provider, running or not.`);
     reconcile(el.list, it.list, (one) => `${one.provider} ${one.kind} ${one.id}`, () => clone('leftover-template'), (row, one) => {
       const text = leftoverText(one, titles, vms);
       const at = parts(row);

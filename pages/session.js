@@ -1,19 +1,19 @@
 /**
  * Where the API's address and the token are kept: in this tab, or on this device if the user says it is
- * theirs. Nothing else is ever stored. Also what tabs tell each other: that something changed, never what.
+ * theirs. Nothing else is ever stored, but keys that the API has sealed (kept-keys.js). Also what tabs tell each other: that something changed, never what.
  */
 
 const KEY = 'mayfly-session';
 
-/** @typedef {{apiUrl: string, token: string}} Session */
+/** @typedef {{apiUrl: string, token: string, access?: boolean}} Session `access`: Cloudflare Access says who it is, without a token */
 
 /** @returns {Session|null} */
 export function loadSession() {
   for (const store of stores()) {
     try {
       const saved = JSON.parse(store.getItem(KEY) ?? 'null');
-      if (typeof saved?.apiUrl === 'string' && typeof saved?.token === 'string' && saved.token) {
-        return { apiUrl: saved.apiUrl, token: saved.token };
+      if (typeof saved?.apiUrl === 'string' && typeof saved?.token === 'string' && (saved.token || saved.access === true)) {
+        return { apiUrl: saved.apiUrl, token: saved.token, ...(!saved.token && { access: true }) };
       }
     } catch {
       // Somebody else's value under our key counts as none.

@@ -8,6 +8,8 @@ import { parts, setAttribute, setLines, setText, show } from './dom.js';
 import { plain } from './format.js';
 import { apiAddress } from './logic.js';
 
+const NO_TOKEN = 'Type the API token of your deployment.';
+
 /**
  * @param {HTMLElement} view
  * @param {{defaultApi: string, onSimulation: (healthz: any) => void,
@@ -51,16 +53,25 @@ export function mountSignIn(view, { defaultApi, onSimulation, onSignedIn }) {
     if (!address.ok || address.url === askedHealth) return;
     askedHealth = address.url;
     const answer = await createApi(address.url).healthz();
-    if (address.url === askedHealth && !view.hidden) onSimulation(answer.ok ? answer.data : null);
+    if (address.url !== askedHealth || view.hidden) return;
+    onSimulation(answer.ok ? answer.data : null);
+    show(el.accessHint, answer.ok && answer.data.access === true);
   };
 
-  const explain = (problem, url) => {
+  /** Without a token only Cloudflare Access can say who somebody is: where the API says so, or where Access lets nobody ask. */
+  const mayBeAccess = async (url) => {
+    const answer = await createApi(url).healthz();
+    return answer.ok ? answer.data.access === true : answer.problem.code === 'unreachable';
+  };
+
+  const explain = (problem, url, typed) => {
     if (problem.status === 401 || problem.status === 403) {
-      setFieldError(token, 'The API does not accept this token.');
+      setFieldError(token, typed ? 'The API does not accept this token.' : NO_TOKEN);
       token.focus();
     } else if (problem.code === 'unreachable') {
       const detail = `Nothing answers at ${url}. Is the address right, and does the API allow this page (${window.location.origin}) in ALLOWED_ORIGINS?`;
-      setProblem('The API cannot be reached', detail);
+      const access = typed ? '' : ' If it stands behind Cloudflare Access, open that address in another tab, sign in there, and try again.';
+      setProblem('The API cannot be reached', detail + access);
     } else if (problem.code === 'timeout' || problem.code === 'offline') {
       setProblem(problem.code === 'offline' ? 'This device is offline' : 'The API does not answer', 'Try again in a moment.');
     } else {
@@ -76,16 +87,23 @@ export function mountSignIn(view, { defaultApi, onSimulation, onSignedIn }) {
     const typed = token.value.trim();
     setProblem('');
     setFieldError(api, address.ok ? '' : address.reason);
-    setFieldError(token, typed ? '' : 'Type the API token of your deployment.');
-    if (!address.ok || !typed) {
-      (typed ? api : token).focus();
+    setFieldError(token, '');
+    if (!address.ok) {
+      api.focus();
       return;
     }
     setBusy(true);
-    const answer = await createApi(address.url, typed).options();
+    const access = !typed && (await mayBeAccess(address.url));
+    if (!typed && !access) {
+      setBusy(false);
+      setFieldError(token, NO_TOKEN);
+      token.focus();
+      return;
+    }
+    const answer = await createApi(address.url, typed, { access }).options();
     setBusy(false);
     if (!answer.ok) {
-      explain(answer.problem, address.url);
+      explain(answer.problem, address.url, typed);
       return;
     }
     if (!Array.isArray(answer.data.providers)) {
@@ -93,7 +111,7 @@ export function mountSignIn(view, { defaultApi, onSimulation, onSignedIn }) {
       return;
     }
     token.value = '';
-    onSignedIn({ apiUrl: address.url, token: typed }, mine.checked, answer.data);
+    onSignedIn({ apiUrl: address.url, token: typed, ...(access && { access }) }, mine.checked, answer.data);
   };
 
   el.form.addEventListener('submit', (event) => {

@@ -72,7 +72,7 @@ export function mount(view, page) {
     const hadFocus = row.contains(document.activeElement);
     row.snapshot = snapshot;
     const at = row.rowParts;
-    const text = snapshotText(snapshot, page.titles(), it.now);
+    const text = snapshotText(snapshot, page.titles(), it.now, page.options()?.owner);
     const going = it.deleting.has(snapshot.id);
     for (const name of ['name', 'note', 'about', 'size', 'until']) setText(at[name], text[name]);
     setText(at.price, text.price || '–');

@@ -3,7 +3,7 @@
  * it is given; asking the API and keeping the state is app.js's business.
  */
 
-import { drawNotices, parts, reconcile, setAttribute, setText, show } from './dom.js';
+import { drawNotices, parts, reconcile, setAttribute, setChoices, setText, show } from './dom.js';
 import { counted, duration, plain } from './format.js';
 import { providerTitle, totalsText, usualSeconds } from './logic.js';
 import { createRow, updateRow } from './vm-row.js';
@@ -12,7 +12,7 @@ import { createRow, updateRow } from './vm-row.js';
  * @typedef {{vms: import('./logic.js').Vm[], totals: import('./logic.js').Totals|null, errors: import('./logic.js').ProviderError[],
  *   trouble: {title: string, detail: string, retryInSeconds: number|null}|null, loaded: boolean, now: number, updatedAt: number|null,
  *   asking: boolean, pending: Map<string, import('./vm-actions.js').Doing>, rowErrors: Map<string, string>, rowNews: Map<string, string>, blocked: Map<string, string>,
- *   since: Map<string, {phase: string, at: number|null, took: Record<string, number>}>, titles: Map<string, string>, owner: string}} ListState
+ *   since: Map<string, {phase: string, at: number|null, took: Record<string, number>}>, titles: Map<string, string>, owner: string, isAdmin: boolean}} ListState
  */
 
 /**
@@ -29,8 +29,30 @@ export function mountVmList(view, actions) {
     quickRepo.value = '';
   });
 
-  /** @param {ListState} state */
-  const update = (state) => {
+  const whose = view.querySelector('#whose');
+  let last = null;
+  whose.addEventListener('change', () => {
+    whose.dataset.touched = 'true';
+    if (last) update(last);
+  });
+
+  /** What an admin wants to see of everybody's. @param {ListState} all @returns {ListState} */
+  const chosen = (all) => {
+    const owners = [...new Set(all.vms.map((vm) => vm.owner))].sort((one, other) => one.localeCompare(other, 'en'));
+    const isChoice = all.isAdmin && owners.some((owner) => owner !== all.owner);
+    show(el.owners, isChoice);
+    if (!isChoice) return all;
+    setChoices(whose, [{ value: '', label: `everybody’s (${all.vms.length})` }, ...owners.map((value) => ({ value, label: plain(value) }))], '');
+    if (!whose.value) return all;
+    const vms = all.vms.filter((vm) => vm.owner === whose.value);
+    // The API's sums are of everybody's: without them each VM's own costs are added up.
+    return { ...all, vms, totals: all.totals && { ...all.totals, currency: null } };
+  };
+
+  /** @param {ListState} all */
+  const update = (all) => {
+    last = all;
+    const state = chosen(all);
     const empty = state.loaded && state.vms.length === 0;
     const someFail = state.errors.length > 0;
     view.setAttribute('aria-busy', String(!state.loaded));

@@ -14,6 +14,7 @@ mod options;
 mod placement;
 mod problem;
 mod route;
+mod seal;
 mod snapshots;
 mod token;
 mod vm_side;
@@ -29,6 +30,7 @@ pub use problem::Problem;
 pub use route::{Access, ROUTES, Route, Row};
 pub(crate) use snapshots::{go_on, of_request};
 
+use crate::config::Config;
 use crate::http::{Body, BodyError, Caller, Counted, Head, Host, Log, Reply};
 use crate::{App, Ready};
 
@@ -48,8 +50,8 @@ struct Ctx<'a, H> {
 /// Answers one request.
 pub async fn handle(app: &App, host: &impl Host, head: Head<'_>, body: &mut impl Caller) -> Reply {
     let request_id = request_id(host, &head);
-    let (reply, origins) = match app.ready() {
-        Err(problems) => (Problem::misconfigured(problems).into_reply(&request_id), &[][..]),
+    let (reply, config) = match app.ready() {
+        Err(problems) => (Problem::misconfigured(problems).into_reply(&request_id), None),
         Ok(ready) => {
             let began = host.now_ms();
             let counted = &Counted::new(host);
@@ -69,10 +71,10 @@ pub async fn handle(app: &App, host: &impl Host, head: Head<'_>, body: &mut impl
                 host.now_ms().saturating_sub(began),
                 counted.sent(),
             );
-            (reply, ready.config.allowed_origins.as_slice())
+            (reply, Some(&ready.config))
         }
     };
-    finish(reply, request_id, &head, origins)
+    finish(reply, request_id, &head, config)
 }
 
 /// One line per request that somebody with a token or a capability made; never its body, query or id.
@@ -121,7 +123,7 @@ async fn answer<H: Host>(ctx: &Ctx<'_, H>, body: &mut impl Caller) -> Result<Rep
             _ => Err(Problem::not_available(row)),
         },
         Access::Token => {
-            let who = auth::authorize(ctx.ready, &ctx.head)?;
+            let who = auth::authorize(ctx).await?;
             let handling: Handling<'_> = match row.route {
                 Route::Options => Box::pin(options::options(ctx, &who)),
                 Route::ProviderHealth => Box::pin(health::providers(ctx, &who)),
@@ -145,6 +147,7 @@ async fn answer<H: Host>(ctx: &Ctx<'_, H>, body: &mut impl Caller) -> Result<Rep
                 Route::UserData => Box::pin(create::dry_run(ctx, &who, body)),
                 Route::ListWorkspaces => Box::pin(workspaces::list(ctx, &who, body)),
                 Route::DeleteWorkspace => Box::pin(workspaces::delete(ctx, &who, id, body)),
+                Route::Seal => Box::pin(seal::seal(ctx, &who, body)),
                 Route::Reap => Box::pin(vms::reap(ctx, &who)),
                 _ => return Err(Problem::not_available(row)),
             };
@@ -171,9 +174,10 @@ async fn answer<H: Host>(ctx: &Ctx<'_, H>, body: &mut impl Caller) -> Result<Rep
 
 fn healthz(ready: &Ready) -> Reply {
     let body = format!(
-        r#"{{"status":"ok","version":"{}","simulation":{}}}"#,
+        r#"{{"status":"ok","version":"{}","simulation":{},"access":{}}}"#,
         crate::VERSION,
-        ready.config.simulation
+        ready.config.simulation,
+        ready.config.access.is_some()
     );
     wire::reply(200, body.into_bytes())
 }
@@ -205,18 +209,18 @@ fn request_id(host: &impl Host, head: &Head<'_>) -> String {
 }
 
 /// What every answer carries, and CORS for the page's origins.
-fn finish(mut reply: Reply, request_id: String, head: &Head<'_>, allowed_origins: &[String]) -> Reply {
+fn finish(mut reply: Reply, request_id: String, head: &Head<'_>, config: Option<&Config>) -> Reply {
     reply.headers.push(("x-request-id", request_id));
     reply.headers.push(("cache-control", "no-store".into()));
     reply.headers.push(("x-content-type-options", "nosniff".into()));
-    if allowed_origins.is_empty() {
-        return reply;
-    }
+    let Some(config) = config.filter(|it| !it.allowed_origins.is_empty()) else { return reply };
     reply.headers.push(("vary", "origin".into()));
-    if let Some(origin) =
-        (head.header)("origin").filter(|it| allowed_origins.iter().any(|allowed| origin_matches(allowed, it)))
-    {
+    if let Some(origin) = (head.header)("origin").filter(|it| is_allowed(&config.allowed_origins, it)) {
         reply.headers.push(("access-control-allow-origin", origin));
+        if config.access.is_some() {
+            // The cookie by which Access knows whom it let in.
+            reply.headers.push(("access-control-allow-credentials", "true".into()));
+        }
         reply.headers.push((
             "access-control-expose-headers",
             "location, retry-after, x-request-id, idempotent-replayed".into(),
@@ -231,6 +235,11 @@ fn finish(mut reply: Reply, request_id: String, head: &Head<'_>, allowed_origins
         }
     }
     reply
+}
+
+/// Whether pages of an origin may call.
+fn is_allowed(allowed_origins: &[String], origin: &str) -> bool {
+    allowed_origins.iter().any(|it| origin_matches(it, origin))
 }
 
 /// A configured origin, or one host label in place of its `*`.

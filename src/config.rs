@@ -3,6 +3,7 @@
 
 mod ec2;
 mod ovh;
+mod people;
 mod policy;
 
 use std::fmt::Display;
@@ -10,12 +11,14 @@ use std::str::FromStr;
 
 pub use ec2::{AWS_PRICING_API_URL, EC2_API_URL, Ec2Config};
 pub use ovh::{OvhConfig, OvhCredential, SigningKey};
+pub use people::{Limits, Person};
 pub use policy::{Ceilings, MAX_STOPPED_HOURS, SUBREQUESTS};
 
+use crate::access::AccessConfig;
 use crate::keys::Keyring;
 use crate::labels;
 use crate::model::{ProviderName, Size};
-use crate::secret::{Secret, TokenDigest};
+use crate::secret::Secret;
 use crate::ssh_key::SshPublicKey;
 use crate::webhook::WebhookConfig;
 use crate::workspace::{Profile, WebUi};
@@ -50,15 +53,6 @@ pub struct ConfigProblem {
     pub key: &'static str,
     /// What is wrong and what would be right; never the value.
     pub detail: String,
-}
-
-/// A person or program that may call the API.
-#[derive(Clone, Debug)]
-pub struct ApiToken {
-    /// The name that becomes the owner label.
-    pub owner: String,
-    /// What the presented token must hash to.
-    pub digest: TokenDigest,
 }
 
 /// Access to Hetzner Cloud.
@@ -121,8 +115,10 @@ pub struct Defaults {
 pub struct Config {
     /// `DEPLOYMENT`: which Mayfly this is; a label value.
     pub deployment: String,
-    /// `API_TOKEN` and `API_TOKENS`.
-    pub tokens: Vec<ApiToken>,
+    /// `API_TOKEN`, `API_TOKENS` and `ACCESS_ADMINS`.
+    pub people: Vec<Person>,
+    /// `ACCESS_TEAM_DOMAIN` and `ACCESS_AUD`: Cloudflare Access, where it says who somebody is.
+    pub access: Option<AccessConfig>,
     /// `SIGNING_KEY`.
     pub keys: Keyring,
     /// `BACKUP_KEY`: what the passwords of backups derive from.
@@ -164,9 +160,11 @@ impl Config {
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<ConfigProblem>> {
         let mut it = Reader { lookup, problems: Vec::new() };
         let simulation = it.boolean("SIMULATION");
+        let access = it.access(simulation);
         let config = Self {
             deployment: it.deployment(),
-            tokens: it.tokens(simulation),
+            people: it.people(simulation, access.is_some()),
+            access,
             keys: it.keys(),
             backup_key: it.backup_key(),
             public_url: it.url("PUBLIC_URL"),
@@ -313,54 +311,6 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             );
         }
         name
-    }
-
-    fn tokens(&mut self, simulation: bool) -> Vec<ApiToken> {
-        let mut tokens = Vec::new();
-        let single = self.get("API_TOKEN");
-        let several = self.get("API_TOKENS");
-        if single.is_none() && several.is_none() {
-            self.problem(
-                "API_TOKEN",
-                "is missing: the bearer token of the API (or API_TOKENS); `npm run setup` makes one",
-            );
-        }
-        if let Some(token) = single {
-            if token.len() < API_TOKEN_MIN_CHARS && !simulation {
-                self.problem("API_TOKEN", format!("has fewer than {API_TOKEN_MIN_CHARS} characters"));
-            }
-            tokens.push(ApiToken { owner: DEFAULT_OWNER.into(), digest: TokenDigest::of(&token) });
-        }
-        let Some(several) = several else { return tokens };
-        let Ok(serde_json::Value::Object(entries)) = serde_json::from_str(&several) else {
-            self.problem(
-                "API_TOKENS",
-                "must be a JSON object of names and SHA-256 digests: {\"ann\": \"<64 hexadecimal digits>\"}",
-            );
-            return tokens;
-        };
-        if entries.is_empty() {
-            self.problem("API_TOKENS", "names nobody");
-        }
-        for (index, (owner, digest)) in entries.iter().enumerate() {
-            let name_fits = !owner.is_empty() && labels::is_value(owner);
-            if !name_fits {
-                self.problem(
-                    "API_TOKENS",
-                    format!("entry {} needs a name of 1 to 63 letters, digits, '-', '_' or '.'", index + 1),
-                );
-            } else if tokens.iter().any(|it| it.owner == *owner) {
-                self.problem("API_TOKENS", format!("the name '{owner}' belongs to API_TOKEN"));
-            } else if let Some(digest) = digest.as_str().and_then(TokenDigest::from_hex) {
-                tokens.push(ApiToken { owner: owner.clone(), digest });
-            } else {
-                self.problem(
-                    "API_TOKENS",
-                    format!("'{owner}' needs the SHA-256 of the token as 64 hexadecimal digits"),
-                );
-            }
-        }
-        tokens
     }
 
     fn keys(&mut self) -> Keyring {

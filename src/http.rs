@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::fmt;
 
+use crate::access::{RsaKey, Signatures};
 use crate::bucket::Bucket;
 use crate::webhook::Event;
 
@@ -136,8 +137,8 @@ pub trait Log {
 }
 
 /// All that the core needs of the platform.
-pub trait Host: Http + Clock + Random + Log {}
-impl<T: Http + Clock + Random + Log> Host for T {}
+pub trait Host: Http + Clock + Random + Log + Signatures {}
+impl<T: Http + Clock + Random + Log + Signatures> Host for T {}
 
 /// A host whose requests are counted, and limited where the platform limits them.
 pub struct Counted<'a, H> {
@@ -191,6 +192,12 @@ impl<H: Clock> Clock for Counted<'_, H> {
 impl<H: Random> Random for Counted<'_, H> {
     fn fill(&self, buffer: &mut [u8]) {
         self.host.fill(buffer);
+    }
+}
+
+impl<H: Signatures> Signatures for Counted<'_, H> {
+    async fn is_rs256(&self, key: &RsaKey, signed: &[u8], signature: &[u8]) -> bool {
+        self.host.is_rs256(key, signed, signature).await
     }
 }
 

@@ -2,6 +2,8 @@
 //! purpose of its own in the derivation, so that no output of one can serve as another. Who may use them is decided in
 //! `api::auth`.
 
+mod sealed;
+
 use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
 use hmac::{Hmac, Mac as _};
@@ -11,11 +13,15 @@ use sha2::Sha256;
 use crate::encoding::{base32, base64url, from_base64url};
 use crate::secret::Secret;
 
+pub use sealed::SEALED;
+
 /// Fewest characters of a signing key: 32 of base64 carry 192 bits.
 pub const KEY_MIN_CHARS: usize = 32;
 /// How long a sign-in link works, seconds.
 pub const LINK_LIFE_SECS: u64 = 60;
 const NONCE_BYTES: usize = 12;
+/// What the key derives for that closes secrets for a VM.
+const FOR_VM: &str = "seal";
 /// First part of every capability: its format.
 const CAPABILITY: &str = "mfc1";
 
@@ -144,7 +150,7 @@ impl Keyring {
         let (nonce, ciphertext) = ciphertext.split_at_checked(NONCE_BYTES)?;
         let nonce = Nonce::try_from(nonce).ok()?;
         let aad = associated(deployment, vm);
-        self.find(key_id)?.cipher().decrypt(&nonce, Payload { msg: ciphertext, aad: &aad }).ok()
+        self.find(key_id)?.cipher(FOR_VM).decrypt(&nonce, Payload { msg: ciphertext, aad: &aad }).ok()
     }
 }
 
@@ -167,8 +173,10 @@ impl SigningKey {
     pub fn seal(&self, plain: &[u8], deployment: &str, vm: &str, nonce: [u8; NONCE_BYTES]) -> String {
         let aad = associated(deployment, vm);
         // Fails only past 64 GiB.
-        let ciphertext =
-            self.cipher().encrypt(&Nonce::from(nonce), Payload { msg: plain, aad: &aad }).unwrap_or_default();
+        let ciphertext = self
+            .cipher(FOR_VM)
+            .encrypt(&Nonce::from(nonce), Payload { msg: plain, aad: &aad })
+            .unwrap_or_default();
         format!("{}.{}", self.id, base64url(&[nonce.as_slice(), &ciphertext].concat()))
     }
 
@@ -207,8 +215,8 @@ impl SigningKey {
         mac(self.key.expose().as_bytes(), purpose, parts)
     }
 
-    fn cipher(&self) -> Aes256Gcm {
-        Aes256Gcm::new(&self.derive("seal", &[]).into())
+    fn cipher(&self, purpose: &str) -> Aes256Gcm {
+        Aes256Gcm::new(&self.derive(purpose, &[]).into())
     }
 }
 

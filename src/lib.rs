@@ -8,6 +8,7 @@ use std::borrow::Cow;
 pub mod bucket;
 pub mod http;
 
+pub mod access;
 pub mod backup;
 pub mod config;
 pub mod cost;

@@ -52,7 +52,7 @@ pub async fn run(app: &App, host: &impl Host) {
         host.log(r#"{"event":"reaper","detail":"the Worker is not configured"}"#);
         return;
     };
-    let report = sweep(ready, &Counted::new(host), false).await;
+    let report = sweep(ready, &Counted::new(host), false, None).await;
     if !report.is_empty() {
         #[derive(Serialize)]
         struct Line<'a> {
@@ -64,11 +64,16 @@ pub async fn run(app: &App, host: &impl Host) {
     }
 }
 
-/// One whole run.
-pub async fn sweep<H: Host>(ready: &Ready, host: &Counted<'_, H>, dry_run: bool) -> Report {
+/// One whole run; for one owner, what is another's is counted and left alone.
+pub async fn sweep<H: Host>(
+    ready: &Ready,
+    host: &Counted<'_, H>,
+    dry_run: bool,
+    only: Option<&str>,
+) -> Report {
     host.limit_to(ready.config.subrequests);
     let report = Report { dry_run, ..Report::default() };
-    let mut sweep = Sweep { ready, host, now_secs: host.now_secs(), report };
+    let mut sweep = Sweep { ready, host, only, now_secs: host.now_secs(), report };
     sweep.all().await;
     sweep.report
 }
@@ -77,6 +82,7 @@ pub async fn sweep<H: Host>(ready: &Ready, host: &Counted<'_, H>, dry_run: bool)
 struct Sweep<'a, H> {
     ready: &'a Ready,
     host: &'a H,
+    only: Option<&'a str>,
     now_secs: u64,
     report: Report,
 }
@@ -151,6 +157,12 @@ impl<H: Host> Sweep<'_, Counted<'_, H>> {
     }
 
     async fn act(&mut self, provider: &Provider, vm: &Vm<'_>, verdict: Verdict, path_is_broken: bool) {
+        if self.is_anothers(&vm.labels.owner) {
+            let is_due = matches!(verdict, Verdict::Expired | Verdict::NeverReady)
+                || verdict == Verdict::Silent && !path_is_broken;
+            self.report.leave(usize::from(is_due));
+            return;
+        }
         let why = match verdict {
             Verdict::Lives => return,
             Verdict::Expired if vm.state == VmState::Stopped => "stopped past its date",
@@ -301,6 +313,10 @@ impl<H: Host> Sweep<'_, Counted<'_, H>> {
             if !self.may_delete() {
                 return;
             }
+            if snapshot.labels.get(labels::OWNER).is_some_and(|it| self.is_anothers(it)) {
+                self.report.leave(1);
+                continue;
+            }
             let outcome = if self.report.dry_run {
                 Ok(())
             } else {
@@ -318,6 +334,10 @@ impl<H: Host> Sweep<'_, Counted<'_, H>> {
 
     fn may_delete(&self) -> bool {
         self.report.tried() < MAX_DELETIONS
+    }
+
+    fn is_anothers(&self, owner: &str) -> bool {
+        self.only.is_some_and(|it| it != owner)
     }
 
     /// That there were no calls left is said once, and not for each list.

@@ -259,6 +259,8 @@ impl Random for WildHost {
     }
 }
 
+impl mayfly::access::Signatures for WildHost {}
+
 impl Log for WildHost {
     fn log(&self, line: &str) {
         assert!(serde_json::from_str::<Value>(line).is_ok_and(|it| it.is_object()), "{line}");
@@ -391,7 +393,10 @@ fn no_capability_counts_but_the_one_that_was_signed() {
 
 #[test]
 fn whatever_the_configuration_the_worker_answers_and_shows_no_value() {
-    const KEYS: [&str; 43] = [
+    const KEYS: [&str; 46] = [
+        "ACCESS_TEAM_DOMAIN",
+        "ACCESS_AUD",
+        "ACCESS_ADMINS",
         "BACKUP_KEY",
         "API_TOKEN",
         "API_TOKENS",

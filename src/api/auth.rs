@@ -1,27 +1,53 @@
 //! Who is calling. Only here can the proofs be made that handlers ask for: [`Authorized`] for a person's or program's API
-//! token, [`VmIdentity`] for a VM's capability.
+//! token or identity in Cloudflare Access, [`VmIdentity`] for a VM's capability.
+
+use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::Problem;
+use super::{Ctx, Problem};
 use crate::Ready;
-use crate::http::Head;
+use crate::access::{self, AccessConfig, Denied};
+use crate::config::Limits;
+use crate::http::{Head, Host};
 use crate::keys::{Claims, Scope, SigningKey};
 use crate::secret::TokenDigest;
 
 /// Longest token that is looked at, characters. Ours have a few hundred at the most.
 const TOKEN_MAX_CHARS: usize = 1024;
 
-/// Proof that the caller has an API token, with the owner that it stands for.
+/// Proof that the caller has an API token or came through Access, with the owner that this stands for.
 pub(super) struct Authorized<'a> {
-    owner: &'a str,
+    owner: Cow<'a, str>,
+    is_admin: bool,
+    limits: Limits,
 }
 
 impl Authorized<'_> {
-    /// The name in the owner label.
+    /// The name in the owner label of what the caller makes.
     pub(super) fn owner(&self) -> &str {
-        self.owner
+        &self.owner
+    }
+
+    /// Whether what other owners have is theirs to see and to touch.
+    pub(super) fn is_admin(&self) -> bool {
+        self.is_admin
+    }
+
+    /// Whether what carries this owner label exists for the caller.
+    pub(super) fn sees(&self, owner: &str) -> bool {
+        self.is_admin || self.owner == owner
+    }
+
+    /// The one owner beyond whom the caller sees nothing; `None` for an admin.
+    pub(super) fn only(&self) -> Option<&str> {
+        (!self.is_admin).then_some(&*self.owner)
+    }
+
+    /// What the caller may have.
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
     }
 }
 
@@ -43,18 +69,63 @@ impl VmIdentity<'_> {
     }
 }
 
+/// Finds out who calls. A token counts before what Access says: it was given on purpose.
+pub(super) async fn authorize<'a, H: Host>(ctx: &Ctx<'a, H>) -> Result<Authorized<'a>, Problem> {
+    let (ready, head) = (ctx.ready, &ctx.head);
+    let assertion = || (head.header)(access::HEADER).filter(|it| !it.is_empty());
+    match (&ready.config.access, (head.header)("authorization")) {
+        (Some(access), None) => match assertion() {
+            Some(assertion) => by_access(ctx, access, &assertion).await,
+            None => Err(Problem::unauthorized(
+                "Come through Cloudflare Access, or send an API token as 'Authorization: Bearer <token>'.",
+            )),
+        },
+        _ => by_token(ready, head),
+    }
+}
+
+/// Checks Access's assertion. A browser sends what makes Access add it with every request, whoever's page caused that: so the
+/// page must be one that may call.
+async fn by_access<'a, H: Host>(
+    ctx: &Ctx<'a, H>,
+    access: &AccessConfig,
+    assertion: &str,
+) -> Result<Authorized<'a>, Problem> {
+    let config = &ctx.ready.config;
+    let is_ours = |it: &String| it == ctx.head.origin || super::is_allowed(&config.allowed_origins, it);
+    if (ctx.head.header)("origin").is_some_and(|it| !is_ours(&it)) {
+        return Err(Problem::unauthorized(
+            "Cloudflare Access says who you are, but not that this page may act for you: its origin is not in ALLOWED_ORIGINS.",
+        ));
+    }
+    let email = access.email(ctx.host, assertion, ctx.now_secs).await.map_err(|denied| match denied {
+        Denied::Token(why) => Problem::unauthorized(&format!("The token of Cloudflare Access {why}.")),
+        Denied::NoKeys => Problem::new(
+            503,
+            "access_unavailable",
+            "Cloudflare Access's keys cannot be read at the moment; try again, or send an API token.",
+        )
+        .with_retry_after(5),
+    })?;
+    let owner = access::owner_of(&email)
+        .ok_or_else(|| Problem::unauthorized("The token of Cloudflare Access names nobody."))?;
+    let known = config.people.iter().find(|it| it.owner == owner);
+    let (is_admin, limits) = known.map(|it| (it.is_admin, it.limits)).unwrap_or_default();
+    Ok(Authorized { owner: Cow::Owned(owner), is_admin, limits })
+}
+
 /// Checks an API token. Every configured digest is compared, so that the time tells nothing.
-pub(super) fn authorize<'a>(ready: &'a Ready, head: &Head<'_>) -> Result<Authorized<'a>, Problem> {
+fn by_token<'a>(ready: &'a Ready, head: &Head<'_>) -> Result<Authorized<'a>, Problem> {
     let presented = bearer(head)?;
     let digest = TokenDigest::of(&presented);
-    let mut owner = None;
-    for token in &ready.config.tokens {
-        if token.digest == digest {
-            owner = Some(token.owner.as_str());
+    let mut found = None;
+    for person in &ready.config.people {
+        if person.digest == Some(digest) {
+            found = Some(person);
         }
     }
-    owner
-        .map(|owner| Authorized { owner })
+    found
+        .map(|it| Authorized { owner: Cow::Borrowed(&it.owner), is_admin: it.is_admin, limits: it.limits })
         .ok_or_else(|| Problem::unauthorized("The bearer token is not known here."))
 }
 

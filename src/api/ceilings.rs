@@ -4,6 +4,7 @@
 use super::auth::Authorized;
 use super::wire::money;
 use super::{Ctx, Problem};
+use crate::config::Limits;
 use crate::http::Host;
 use crate::labels::Selector;
 use crate::model::{Price, VmState};
@@ -12,6 +13,9 @@ use crate::spec::FieldProblem;
 
 /// Hours of a month, as clouds count them.
 pub(super) const HOURS_PER_MONTH: u64 = 730;
+/// The ceilings of one owner, as their entry in `API_TOKENS` names them.
+const MAX_VMS: &str = "max_vms";
+const MAX_HOURLY_COST: &str = "max_hourly_cost";
 
 /// What is there already. VMs that are past their end and not gone yet count: they cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +23,7 @@ struct Sum {
     vms: u64,
     of_owner: u64,
     micros_per_hour: u64,
+    micros_of_owner: u64,
 }
 
 /// Refuses with 429 and the figures when one more VM at this price would pass a ceiling. What cannot be counted is not
@@ -28,8 +33,8 @@ pub(super) async fn check<H: Host>(
     who: &Authorized<'_>,
     price: Option<Price>,
 ) -> Result<(), Problem> {
-    let ceilings = &ctx.ready.config.ceilings;
-    if !ceilings.is_any() {
+    let (ceilings, limits) = (&ctx.ready.config.ceilings, who.limits());
+    if !ceilings.is_any() && limits == Limits::default() {
         return Ok(());
     }
     let counted = side_by_side(ctx.ready.providers.iter().map(|it| count(ctx, it, who.owner()))).await;
@@ -42,33 +47,46 @@ pub(super) async fn check<H: Host>(
         sum.vms += part.vms;
         sum.of_owner += part.of_owner;
         sum.micros_per_hour = sum.micros_per_hour.saturating_add(part.micros_per_hour);
+        sum.micros_of_owner = sum.micros_of_owner.saturating_add(part.micros_of_owner);
     }
     let mut passed = Vec::new();
     let mut pass = |field: &str, detail: String| passed.push(FieldProblem { field: field.into(), detail });
     if let Some(max) = ceilings.vms.filter(|it| sum.vms >= u64::from(*it)) {
         pass("MAX_VMS", format!("is {max}, and there are {} VMs", sum.vms));
     }
-    if let Some(max) = ceilings.vms_per_owner.filter(|it| sum.of_owner >= u64::from(*it)) {
-        pass("MAX_VMS_PER_OWNER", format!("is {max}, and you have {} VMs", sum.of_owner));
+    // What is said of one owner takes the place of what is said of every owner.
+    let of_owner = limits.vms.map(|it| (MAX_VMS, it));
+    let of_owner = of_owner.or_else(|| ceilings.vms_per_owner.map(|it| ("MAX_VMS_PER_OWNER", it)));
+    if let Some((field, max)) = of_owner.filter(|(_, it)| sum.of_owner >= u64::from(*it)) {
+        pass(field, format!("is {max}, and you have {} VMs", sum.of_owner));
     }
     let Some(price) = price else {
-        if ceilings.micros_per_hour.or(ceilings.micros_per_month).is_some() {
-            let field =
-                if ceilings.micros_per_hour.is_some() { "MAX_HOURLY_COST" } else { "MAX_MONTHLY_COST" };
+        let costs = [
+            ("MAX_HOURLY_COST", ceilings.micros_per_hour),
+            ("MAX_MONTHLY_COST", ceilings.micros_per_month),
+            (MAX_HOURLY_COST, limits.micros_per_hour),
+        ];
+        if let Some((field, _)) = costs.iter().find(|(_, it)| it.is_some()) {
             pass(field, "is set, and the provider tells no price of this VM".to_owned());
         }
         return if passed.is_empty() { Ok(()) } else { Err(Problem::ceiling(passed)) };
     };
     let hourly = sum.micros_per_hour.saturating_add(price.micros_per_hour);
     let currency = price.currency.as_str();
-    if let Some(max) = ceilings.micros_per_hour.filter(|it| hourly > *it) {
-        let detail = format!(
-            "is {:.4}; {:.4} is spent per hour, and this VM adds {:.4} {currency}",
-            money(max),
-            money(sum.micros_per_hour),
-            money(price.micros_per_hour)
-        );
-        pass("MAX_HOURLY_COST", detail);
+    for (field, max, spent, whose) in [
+        ("MAX_HOURLY_COST", ceilings.micros_per_hour, sum.micros_per_hour, ""),
+        (MAX_HOURLY_COST, limits.micros_per_hour, sum.micros_of_owner, " on yours"),
+    ] {
+        let added = spent.saturating_add(price.micros_per_hour);
+        if let Some(max) = max.filter(|it| added > *it) {
+            let detail = format!(
+                "is {:.4}; {:.4} is spent per hour{whose}, and this VM adds {:.4} {currency}",
+                money(max),
+                money(spent),
+                money(price.micros_per_hour)
+            );
+            pass(field, detail);
+        }
     }
     let monthly = hourly.saturating_mul(HOURS_PER_MONTH);
     if let Some(max) = ceilings.micros_per_month.filter(|it| monthly > *it) {
@@ -89,9 +107,12 @@ async fn count<H: Host>(ctx: &Ctx<'_, H>, provider: &Provider, owner: &str) -> R
     let listed = provider.for_each(ctx.host, &ours, |vm| {
         if vm.labels.belongs_to(deployment) && vm.state != VmState::Deleting {
             sum.vms += 1;
-            sum.of_owner += u64::from(vm.labels.owner == owner);
             let price = vm.labels.price.map_or(0, |it| it.micros_per_hour);
             sum.micros_per_hour = sum.micros_per_hour.saturating_add(price);
+            if vm.labels.owner == owner {
+                sum.of_owner += 1;
+                sum.micros_of_owner = sum.micros_of_owner.saturating_add(price);
+            }
         }
     });
     listed.await.map(|_| sum)

@@ -10,7 +10,7 @@ use crate::http::{Host, Reply};
 use crate::labels::{self, Selector};
 use crate::model::{Vm, VmState};
 use crate::providers::{Provider, side_by_side};
-use crate::reaper::{self, Item};
+use crate::reaper::{self, Item, Report};
 
 /// VMs that one call deletes at the most: a request may make so many calls and no more.
 const MAX_PER_CALL: usize = 20;
@@ -49,9 +49,16 @@ struct Failed {
     detail: String,
 }
 
+/// A run of the reaper as the caller may ask for it: on what is the caller's own and nobody's, an admin's on everything.
+pub(super) async fn sweep<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>, dry_run: bool) -> Report {
+    let mut report = reaper::sweep(ctx.ready, ctx.host, dry_run, who.only()).await;
+    report.of_others.get_or_insert(0);
+    report
+}
+
 /// `GET /orphans`: what of ours should be gone and is not: VMs past their end, and what no VM uses.
 pub(super) async fn orphans<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>) -> Result<Reply, Problem> {
-    let report = reaper::sweep(ctx.ready, ctx.host, true).await.for_owner(who.owner());
+    let report = sweep(ctx, who, true).await;
     Ok(json(200, &Orphans { orphans: report.reaped, errors: report.failed, notes: report.notes }))
 }
 
@@ -60,11 +67,11 @@ pub(super) async fn delete_orphans<H: Host>(
     ctx: &Ctx<'_, H>,
     who: &Authorized<'_>,
 ) -> Result<Reply, Problem> {
-    Ok(json(200, &reaper::sweep(ctx.ready, ctx.host, false).await.for_owner(who.owner())))
+    Ok(json(200, &sweep(ctx, who, false).await))
 }
 
 /// `DELETE /vms?confirm=all`: every VM and snapshot of the caller's, one by one. What cannot be deleted is reported, and the
-/// call may be repeated until nothing remains.
+/// call may be repeated until nothing remains. An admin's are an admin's own: nobody ends everybody's work by one call.
 pub(super) async fn everything<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>) -> Result<Reply, Problem> {
     if !ctx.head.query.split('&').any(|it| it == "confirm=all") {
         return Err(Problem::invalid_field(

@@ -9,7 +9,7 @@ use super::auth::Authorized;
 use super::placement::{choose, source_of};
 use super::vms::{key_of, mine};
 use super::wire::{AttemptBody, VmBody, json};
-use super::{Ctx, Problem, ceilings, read_body};
+use super::{Ctx, Problem, ceilings, read_body, seal};
 use crate::encoding::base32;
 use crate::http::{Body, Host, Random, Reply};
 use crate::keys::{Claims, Scope};
@@ -19,7 +19,7 @@ use crate::model::{Phase, Vm, VmState};
 use crate::name;
 use crate::providers::{Attempt, Created, ErrorKind, Offer, Plan, Provider, Source};
 use crate::reaper;
-use crate::spec::{self, Spec};
+use crate::spec::Spec;
 use crate::ssh_key::SshPublicKey;
 use crate::user_data::{self, VmFile};
 use crate::workspace::Market;
@@ -96,7 +96,7 @@ pub(super) async fn create<H: Host>(
 ) -> Result<Reply, Problem> {
     let key = idempotency_key(ctx)?;
     let body = read_body(body).await?;
-    let spec = spec::parse(&body, &ctx.ready.config.defaults).map_err(Problem::invalid)?;
+    let spec = seal::parse(ctx, who, &body)?;
     let idempotency = key.map(|key| idempotency(ctx, who, &key, &body));
     match make(ctx, who, &spec, idempotency.as_ref()).await? {
         Made::New(it) => Ok(answer(ctx, 201, &it.vm, &it.attempts, it.warnings)),
@@ -201,7 +201,7 @@ pub(super) async fn dry_run<H: Host>(
     body: &mut impl Body,
 ) -> Result<Reply, Problem> {
     let body = read_body(body).await?;
-    let spec = spec::parse(&body, &ctx.ready.config.defaults).map_err(Problem::invalid)?;
+    let spec = seal::parse(ctx, who, &body)?;
     let provider = provider_of(ctx, &spec)?;
     let draft = draft(ctx, provider, who.owner(), &spec, None);
     let bytes = provider.user_data_bytes(&draft.user_data(ctx, ANY_LOCATION));

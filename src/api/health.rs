@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::auth::Authorized;
-use super::vms::mine;
+use super::vms::visible;
 use super::wire::{json, money};
 use super::{Ctx, Problem};
 use crate::http::{Clock as _, Host, Reply};
@@ -79,17 +79,17 @@ struct Figures {
     up: BTreeMap<&'static str, bool>,
 }
 
-/// `GET /metrics`: the caller's VMs in Prometheus' text format (version 0.0.4). There is no memory between two requests, so all
+/// `GET /metrics`: the VMs that the caller sees in Prometheus' text format (version 0.0.4). There is no memory between two requests, so all
 /// of it are gauges; a delete that failed is a VM that is overdue.
 pub(super) async fn metrics<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>) -> Result<Reply, Problem> {
-    let selector = mine(ctx.ready, who);
+    let selector = visible(ctx.ready, who);
     let found = side_by_side(ctx.ready.providers.iter().map(|provider| {
         let selector = &selector;
         async move {
             let mut figures = Figures::default();
             let name = provider.name().as_str();
             let listed = provider.for_each(ctx.host, selector, |vm| {
-                if !vm.labels.belongs_to(&ctx.ready.config.deployment) || vm.labels.owner != who.owner() {
+                if !vm.labels.belongs_to(&ctx.ready.config.deployment) || !who.sees(&vm.labels.owner) {
                     return;
                 }
                 let owner = vm.labels.owner.to_string();

@@ -19,6 +19,7 @@ const MAX_OFFERS: usize = 12;
 struct OptionsBody<'a> {
     deployment: &'a str,
     owner: &'a str,
+    admin: bool,
     simulation: Option<SimulationBody>,
     providers: Vec<ProviderBody>,
     errors: Vec<ProviderError>,
@@ -136,6 +137,7 @@ pub(super) async fn options<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>) -> 
     let body = OptionsBody {
         deployment: &config.deployment,
         owner: who.owner(),
+        admin: who.is_admin(),
         simulation: config.simulation.then_some(SimulationBody {
             detail: "This is a simulation: no VM is created and nothing costs money. To leave it, run npm run setup with a token of your cloud, then npm run deploy.",
         }),

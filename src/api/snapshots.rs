@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::auth::Authorized;
 use super::lifecycle::{check, hears, write};
-use super::vms::{ProviderError, find};
+use super::vms::{ProviderError, find, visible};
 use super::wire::{VmBody, json};
 use super::{Ctx, Problem, golden, read_body};
 use crate::encoding::rfc3339;
@@ -34,6 +34,7 @@ struct SnapshotRequest {
 pub(super) struct SnapshotBody {
     id: String,
     provider: &'static str,
+    owner: Option<String>,
     description: String,
     created_at: String,
     age_seconds: u64,
@@ -176,11 +177,11 @@ fn labels_of(ready: &Ready, vm: &Vm<'_>, asked: u64, is_clean: bool, now_secs: u
     set
 }
 
-/// `GET /snapshots`: the caller's, at all providers, and the golden ones, which are for everybody.
+/// `GET /snapshots`: those that the caller sees, at all providers, and the golden ones, which are for everybody.
 pub(super) async fn list<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>) -> Result<Reply, Problem> {
     let deployment = Selector::deployment(&ctx.ready.config.deployment);
     let is_shown = |it: &Snapshot| {
-        it.labels.get(labels::OWNER).is_some_and(|it| it == who.owner()) || golden::is_golden(it)
+        who.is_admin() || it.labels.get(labels::OWNER).is_some_and(|it| who.sees(it)) || golden::is_golden(it)
     };
     let look = async |provider: &Provider| {
         let mut found = provider.snapshots(ctx.host, &deployment).await?;
@@ -215,7 +216,7 @@ pub(super) async fn delete<H: Host>(
     answer(false)
 }
 
-/// One of the caller's snapshots by its id; `None` where the caller has no such one.
+/// A snapshot that the caller may use and delete, by its id; `None` where there is no such one.
 pub(super) async fn lookup<'a, H: Host>(
     ctx: &Ctx<'a, H>,
     who: &Authorized<'_>,
@@ -223,12 +224,8 @@ pub(super) async fn lookup<'a, H: Host>(
 ) -> Result<Option<(&'a Provider, Snapshot)>, Problem> {
     let of_id = |it: &&Provider| id.strip_prefix(it.name().as_str()).is_some_and(|it| it.starts_with('-'));
     let Some(provider) = ctx.ready.providers.iter().find(of_id) else { return Ok(None) };
-    let found = provider.snapshots(ctx.host, &mine(ctx.ready, who)).await?;
+    let found = provider.snapshots(ctx.host, &visible(ctx.ready, who)).await?;
     Ok(found.into_iter().find(|it| id_of(provider, it) == id).map(|it| (provider, it)))
-}
-
-fn mine(ready: &Ready, who: &Authorized<'_>) -> Selector {
-    Selector::deployment(&ready.config.deployment).and(labels::OWNER, who.owner())
 }
 
 fn id_of(provider: &Provider, snapshot: &Snapshot) -> String {
@@ -266,6 +263,7 @@ impl SnapshotBody {
         Self {
             id: id_of(provider, it),
             provider: provider.name().as_str(),
+            owner: Some(labels.owner.to_string()).filter(|it| !it.is_empty()),
             description: it.description.clone(),
             created_at: rfc3339(it.created_secs),
             age_seconds: now_secs.saturating_sub(it.created_secs),

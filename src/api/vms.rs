@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::auth::Authorized;
+use super::cleanup::sweep;
 use super::wire::{Cost, VmBody, json, money, reply, vm_origin};
 use super::{Ctx, Problem};
 use crate::http::{Host, Random as _, Reply};
@@ -98,7 +99,7 @@ impl Part {
 
 /// `GET /vms`: all providers side by side; one that fails is reported beside the others' VMs.
 pub(super) async fn list<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>) -> Result<Reply, Problem> {
-    let selector = mine(ctx.ready, who);
+    let selector = visible(ctx.ready, who);
     let parts =
         side_by_side(ctx.ready.providers.iter().map(|provider| list_one(ctx, provider, &selector, who)))
             .await;
@@ -147,7 +148,7 @@ async fn list_one<H: Host>(
     let mut part = Part::default();
     let answer = provider.for_each(ctx.host, selector, |vm| {
         // The provider was asked for ours alone; what it sends beside is not shown.
-        if vm.labels.belongs_to(&ctx.ready.config.deployment) && vm.labels.owner == who.owner() {
+        if vm.labels.belongs_to(&ctx.ready.config.deployment) && who.sees(&vm.labels.owner) {
             part.take(ctx.ready, vm, ctx.now_secs);
         }
     });
@@ -230,8 +231,7 @@ pub(super) async fn reap<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>) -> Res
         // A typing error must not delete anything.
         Some(_) => return Err(Problem::invalid_field("dry_run", "must be 1 or 0")),
     };
-    let report = reaper::sweep(ctx.ready, ctx.host, dry_run).await.for_owner(who.owner());
-    Ok(json(200, &report))
+    Ok(json(200, &sweep(ctx, who, dry_run).await))
 }
 
 /// The key from which a VM's password and link key derive: the one that was first when it was created.
@@ -239,9 +239,14 @@ pub(super) fn key_of<'a>(ready: &'a Ready, vm: &Vm<'_>) -> &'a SigningKey {
     ready.config.keys.find(&vm.labels.key_id).unwrap_or_else(|| ready.config.keys.signer())
 }
 
-/// The selector of a caller's own VMs.
+/// The selector of what a caller has made.
 pub(super) fn mine(ready: &Ready, who: &Authorized<'_>) -> Selector {
     Selector::deployment(&ready.config.deployment).and(OWNER, who.owner())
+}
+
+/// The selector of what exists for a caller.
+pub(super) fn visible(ready: &Ready, who: &Authorized<'_>) -> Selector {
+    if who.is_admin() { Selector::deployment(&ready.config.deployment) } else { mine(ready, who) }
 }
 
 /// The provider and the id of a path.
@@ -252,7 +257,7 @@ fn parse_id<'a>(ready: &'a Ready, id: &str) -> Result<(&'a Provider, VmId), Prob
 }
 
 /// A caller's VM; `None` where the provider has no server of that id. A server without our labels, of another
-/// deployment or of another owner does not exist for the caller.
+/// deployment or of another owner does not exist for the caller; for an admin every owner's does.
 pub(super) async fn find<'a, H: Host>(
     ctx: &Ctx<'a, H>,
     who: &Authorized<'_>,
@@ -260,7 +265,7 @@ pub(super) async fn find<'a, H: Host>(
 ) -> Result<Option<(&'a Provider, Vm<'static>)>, Problem> {
     let (provider, id) = parse_id(ctx.ready, id)?;
     let Some(vm) = provider.get(ctx.host, &id.native).await? else { return Ok(None) };
-    if !vm.labels.belongs_to(&ctx.ready.config.deployment) || vm.labels.owner != who.owner() {
+    if !vm.labels.belongs_to(&ctx.ready.config.deployment) || !who.sees(&vm.labels.owner) {
         return Err(Problem::vm_not_found());
     }
     Ok(Some((provider, vm)))

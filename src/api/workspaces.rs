@@ -13,6 +13,7 @@ use crate::backup::{self, Kind, Target};
 use crate::bucket::{Bucket, BucketError};
 use crate::encoding::rfc3339;
 use crate::http::{Host, Reply};
+use crate::labels::is_value;
 
 #[derive(Serialize)]
 struct List {
@@ -23,6 +24,7 @@ struct List {
 #[derive(Serialize)]
 struct Workspace {
     name: String,
+    owner: String,
     repository: String,
     size_bytes: u64,
     /// The newest last.
@@ -44,22 +46,28 @@ struct Deletion {
     name: String,
 }
 
-/// `GET /workspaces`: the caller's own, by name.
+/// `GET /workspaces`: the caller's own by name; an admin's list has everybody's.
 pub(super) async fn list<H: Host>(
     ctx: &Ctx<'_, H>,
     who: &Authorized<'_>,
     bucket: &impl Bucket,
 ) -> Result<Reply, Problem> {
-    let place = place(ctx, who, bucket)?;
-    let mut found: BTreeMap<String, Workspace> = BTreeMap::new();
+    let place = place(ctx, who.only(), bucket)?;
+    let mut found: BTreeMap<(String, String), Workspace> = BTreeMap::new();
     let mut cursor = None;
     loop {
         let page = bucket.list(&place, cursor.as_deref()).await.map_err(|it| failed(ctx, it))?;
         for entry in page.entries {
             let rest = entry.key.strip_prefix(&place).unwrap_or_default();
+            let (owner, rest) = match who.only() {
+                Some(owner) => (owner, rest),
+                None => rest.split_once('/').unwrap_or_default(),
+            };
             let Some((name, path)) = rest.split_once('/') else { continue };
-            let workspace = found.entry(name.to_owned()).or_insert_with(|| Workspace {
+            let key = (name.to_owned(), owner.to_owned());
+            let workspace = found.entry(key).or_insert_with(|| Workspace {
                 name: name.to_owned(),
+                owner: owner.to_owned(),
                 repository: backup::repository(name),
                 size_bytes: 0,
                 snapshots: Vec::new(),
@@ -84,7 +92,8 @@ pub(super) async fn list<H: Host>(
     Ok(json(200, &List { workspaces, size_bytes }))
 }
 
-/// `DELETE /workspaces/{name}`: all that is kept of it. A VM of it that still runs begins anew with its next backup.
+/// `DELETE /workspaces/{name}`: all that is kept of it. A VM of it that still runs begins anew with its next backup. An admin
+/// may name whose it is.
 pub(super) async fn delete<H: Host>(
     ctx: &Ctx<'_, H>,
     who: &Authorized<'_>,
@@ -94,7 +103,12 @@ pub(super) async fn delete<H: Host>(
     // Clients may write the two marks of a name in either way.
     let name = ["%3D", "%3d"].iter().fold(name.to_owned(), |name, it| name.replace(it, "="));
     let name = ["%7E", "%7e"].iter().fold(name, |name, it| name.replace(it, "~"));
-    let prefix = format!("{}{name}/", place(ctx, who, bucket)?);
+    let owner = ctx.head.query.split('&').find_map(|it| it.strip_prefix("owner="));
+    let owner = owner.unwrap_or(who.owner());
+    if !who.sees(owner) || owner.is_empty() || !is_value(owner) {
+        return Err(Problem::invalid_field("owner", "must be yourself; only an admin may name others"));
+    }
+    let prefix = format!("{}{name}/", place(ctx, Some(owner), bucket)?);
     let failed = |it: BucketError| failed(ctx, it);
     let mut already_gone = true;
     loop {
@@ -108,10 +122,11 @@ pub(super) async fn delete<H: Host>(
     }
 }
 
-/// Where everything of an owner lies.
-fn place<H>(ctx: &Ctx<'_, H>, who: &Authorized<'_>, bucket: &impl Bucket) -> Result<String, Problem> {
+/// Where everything of an owner lies, or of all.
+fn place<H>(ctx: &Ctx<'_, H>, owner: Option<&str>, bucket: &impl Bucket) -> Result<String, Problem> {
     if !bucket.is_bound() {
         return Err(not_configured());
     }
-    Ok(format!("{}/{}/", ctx.ready.config.deployment, who.owner()))
+    let deployment = &ctx.ready.config.deployment;
+    Ok(owner.map_or_else(|| format!("{deployment}/"), |it| format!("{deployment}/{it}/")))
 }

@@ -18,9 +18,9 @@ pub const SUBREQUESTS: std::ops::RangeInclusive<u32> = 20..=1000;
 /// Bytes of a webhook's key (Standard Webhooks, "Signature scheme").
 const WEBHOOK_KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 /// The highest ceiling for a cost, whole units of its currency.
-const COST_MAX: u64 = 1_000_000;
+pub(super) const COST_MAX: u64 = 1_000_000;
 /// The highest ceiling for a number of VMs.
-const VMS_MAX: u32 = 10_000;
+pub(super) const VMS_MAX: u32 = 10_000;
 
 /// Ceilings; `None` for no ceiling. Amounts are compared with the sum of the VMs' prices as they stand, whatever their
 /// currencies.

@@ -1,13 +1,14 @@
 //! The core's ports on Cloudflare's platform: outgoing requests, time, randomness, log lines. It retries nothing and
 //! reads no status: what an answer means is the core's to say.
 
-use js_sys::{Promise, Reflect, Uint8Array};
+use js_sys::{JSON, Object, Promise, Reflect, Uint8Array};
 use std::cell::RefCell;
 
+use mayfly::access::{RsaKey, Signatures};
 use mayfly::http::{Clock, Http, Log, NoAnswer, READ_HEADERS, Random, Request, Response};
 use mayfly::webhook::Event;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{AbortSignal, RequestInit, WorkerGlobalScope, console};
+use web_sys::{AbortSignal, CryptoKey, RequestInit, WorkerGlobalScope, console};
 
 use crate::convert::{lookup, object};
 
@@ -82,6 +83,29 @@ impl Random for Platform {
     fn fill(&self, buffer: &mut [u8]) {
         getrandom::fill(buffer).expect("the platform has randomness");
     }
+}
+
+impl Signatures for Platform {
+    async fn is_rs256(&self, key: &RsaKey, signed: &[u8], signature: &[u8]) -> bool {
+        verify(key, signed, signature).await.is_ok_and(|it| it.is_truthy())
+    }
+}
+
+/// WebCrypto's `RSASSA-PKCS1-v1_5`. The bytes are copied: the runtime reads them when this memory may have grown.
+async fn verify(key: &RsaKey, signed: &[u8], signature: &[u8]) -> Result<JsValue, JsValue> {
+    let subtle = global().crypto()?.subtle();
+    let algorithm: Object = JSON::parse(r#"{"name":"RSASSA-PKCS1-v1_5","hash":"SHA-256"}"#)?.unchecked_into();
+    let jwk = Object::new();
+    for (name, value) in [("kty", "RSA"), ("alg", "RS256"), ("n", &key.n), ("e", &key.e)] {
+        Reflect::set(&jwk, &name.into(), &value.into())?;
+    }
+    let usages = JSON::parse(r#"["verify"]"#)?;
+    let key: CryptoKey =
+        subtle.import_key_with_object("jwk", &jwk, &algorithm, false, &usages)?.await?.unchecked_into();
+    let (signature, signed) = (Uint8Array::from(signature), Uint8Array::from(signed));
+    subtle
+        .verify_with_object_and_buffer_source_and_buffer_source(&algorithm, &key, &signature, &signed)?
+        .await
 }
 
 impl Log for Platform {

@@ -17,26 +17,20 @@ pub struct Report {
     /// What else whoever runs the Worker should know, in sentences.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// How many VMs of other owners were among them, where the report is for one owner.
+    /// How many VMs and snapshots of other owners are due and were left alone, where the run was for one owner.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub of_others: Option<usize>,
 }
 
 impl Report {
-    /// The report as one owner may see it: other people's VMs are only counted.
-    #[must_use]
-    pub fn for_owner(mut self, owner: &str) -> Self {
-        let is_visible = |it: &Item| it.owner.as_deref().is_none_or(|it| it == owner);
-        let before = self.reaped.len() + self.failed.len();
-        self.reaped.retain(is_visible);
-        self.failed.retain(is_visible);
-        self.of_others = Some(before - self.reaped.len() - self.failed.len());
-        self
-    }
-
     /// Whether there is anything to tell.
     pub fn is_empty(&self) -> bool {
         self.reaped.is_empty() && self.failed.is_empty() && self.notes.is_empty()
+    }
+
+    /// Notes that so much of another owner's is due.
+    pub(super) fn leave(&mut self, count: usize) {
+        *self.of_others.get_or_insert(0) += count;
     }
 
     /// How much was tried.
@@ -61,9 +55,6 @@ pub struct Item {
     /// What it costs for a month; absent where nobody asked or the provider does not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub monthly_price: Option<MonthlyPrice>,
-    /// Whose VM it is; what VMs share belongs to nobody.
-    #[serde(skip)]
-    pub owner: Option<String>,
 }
 
 impl Item {
@@ -76,7 +67,6 @@ impl Item {
             name: vm.name.to_string(),
             reason,
             monthly_price: None,
-            owner: Some(vm.labels.owner.to_string()),
         }
     }
 
@@ -89,7 +79,6 @@ impl Item {
             name: it.name.clone(),
             reason,
             monthly_price: None,
-            owner: None,
         }
     }
 
@@ -102,7 +91,6 @@ impl Item {
             name: it.description.clone(),
             reason,
             monthly_price: None,
-            owner: it.labels.get(crate::labels::OWNER).cloned(),
         }
     }
 
@@ -115,7 +103,6 @@ impl Item {
             name: what.to_owned(),
             reason,
             monthly_price: None,
-            owner: None,
         }
     }
 }

@@ -11,7 +11,10 @@ use super::support::world::{HETZNER_TOKEN, PAGE_ORIGIN, Settings, app, example_o
 #[test]
 fn healthz_says_what_runs_here() {
     let answer = Call::get("/healthz").send(&app(), &TestHost::silent());
-    assert_eq!(answer.ok(200), json!({"status": "ok", "version": mayfly::VERSION, "simulation": false}));
+    assert_eq!(
+        answer.ok(200),
+        json!({"status": "ok", "version": mayfly::VERSION, "access": false, "simulation": false})
+    );
     let simulated = Settings::usual().with("SIMULATION", "1").app();
     assert_eq!(Call::get("/healthz").send(&simulated, &TestHost::silent()).ok(200)["simulation"], true);
 }
@@ -143,6 +146,9 @@ fn a_misconfigured_worker_names_every_key_and_shows_no_value() {
         "MAX_HOURS",
         "DOMAIN",
         "VM_ORIGIN",
+        "ACCESS_TEAM_DOMAIN",
+        "ACCESS_AUD",
+        "ACCESS_ADMINS",
     ];
     let settings = keys.into_iter().fold(Settings::nothing(), |it, key| it.with(key, BAD));
     let answer =

@@ -6,8 +6,10 @@
 mod support;
 
 mod access;
+mod admins;
 mod backup;
 mod boot;
+mod cloudflare_access;
 mod create;
 mod create_failures;
 mod frame;
@@ -23,6 +25,7 @@ mod providers;
 mod reaper;
 mod reports;
 mod script;
+mod seal;
 mod snapshots;
 mod token;
 mod vms;

@@ -1,5 +1,6 @@
 //! Owners and deployments are kept apart: what is another's does not exist for the caller, whatever the caller does.
 
+use mayfly::api::ROUTES;
 use serde_json::json;
 
 use super::support::call::Call;
@@ -7,7 +8,7 @@ use super::support::creation;
 use super::support::fixtures::{Server, only};
 use super::support::host::TestHost;
 use super::support::script::{Script, get, post};
-use super::support::world::{Settings, app, list_of_owner};
+use super::support::world::{Settings, app, example_of, list_of_owner};
 
 /// Servers that are not the default owner's.
 fn others() -> [(&'static str, Server); 6] {
@@ -23,13 +24,16 @@ fn others() -> [(&'static str, Server); 6] {
 
 #[test]
 fn what_is_not_the_callers_does_not_exist_and_is_not_touched() {
+    let rows: Vec<_> = ROUTES.iter().filter(|it| it.path.starts_with("/vms/{id}")).collect();
+    assert_eq!(rows.len(), 8);
     for (what, server) in others() {
-        for (method, tail) in [("GET", ""), ("DELETE", ""), ("POST", "/open"), ("GET", "/log")] {
-            // The script allows one look and no deletion.
+        for row in &rows {
+            // The script allows one look and no change.
             let host = TestHost::new(Script::new().then(get("/servers/4711").gives(200, &server.one())));
-            let call = Call::new(method, &format!("/vms/hetzner-4711{tail}")).token();
-            let answer = call.send(&app(), &host);
-            assert_eq!(answer.kind(), (404, "vm_not_found".to_owned()), "{what}: {method} {tail}");
+            let call = Call::new(row.method.as_str(), &example_of(row.path)).token();
+            let body = if row.path.ends_with("/extend") { r#"{"minutes":60}"# } else { "" };
+            let answer = call.bytes(body).send(&app(), &host);
+            assert_eq!(answer.kind(), (404, "vm_not_found".to_owned()), "{what}: {row:?}");
             answer.is_problem(404, "vm_not_found", "There is no such VM of yours.");
         }
     }

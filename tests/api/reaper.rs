@@ -9,7 +9,7 @@ use super::support::failure;
 use super::support::fixtures::{Server, only, value};
 use super::support::host::TestHost;
 use super::support::script::{Exchange, Script, delete, get, post, put};
-use super::support::world::{NOW_SECS, Settings, app, list_of, list_of_all};
+use super::support::world::{NOW_SECS, ROOTS_TOKEN, Settings, app, list_of, list_of_all};
 
 fn servers(list: &[Server]) -> Exchange {
     get(list_of_all()).gives(200, &only(list))
@@ -62,21 +62,27 @@ fn report(reaped: impl Into<Value>, failed: impl Into<Value>) -> Value {
 }
 
 #[test]
-fn expired_vms_are_deleted_whoever_owns_them_and_others_left() {
+fn expired_vms_are_deleted_and_others_left() {
     let anns = expired().id(5).label("mayfly-owner", "ann").set("name", "anns");
     let alive = Server::ours().id(6).label("mayfly-expires", &(NOW_SECS + 1).to_string());
     let going = expired().id(7).set("status", "deleting");
-    let script = Script::new()
-        .then(servers(&[expired(), anns, alive, going]))
-        .then(delete("/servers/4711").fixture(200, "delete_server.accepted"))
-        .then(delete("/servers/5").fixture(404, "error.not_found"))
-        .then(no_addresses());
-    // Ann's VM is deleted, and only counted for everybody else.
+    let script = || Script::new().then(servers(&[expired(), anns.clone(), alive.clone(), going.clone()]));
+    let one = delete("/servers/4711").fixture(200, "delete_server.accepted");
+    let other = || delete("/servers/5").fixture(404, "error.not_found");
+    // Ann's VM is the cron's to delete, and an admin's; everybody else is told that there is one.
+    let mine = item("vm", "hetzner-4711", "mayfly-hello-world-abcd", "expired");
     assert_eq!(
-        reap(script),
-        json!({"dry_run": false, "failed": [], "of_others": 1,
-               "reaped": [item("vm", "hetzner-4711", "mayfly-hello-world-abcd", "expired")]})
+        reap(script().then(one).then(no_addresses())),
+        json!({"dry_run": false, "failed": [], "of_others": 1, "reaped": [mine]})
     );
+    let one = || delete("/servers/4711").fixture(200, "delete_server.accepted");
+    let all = script().then(one()).then(other()).then(no_addresses()).then(no_snapshots());
+    let app = Settings::usual().with_admin("").app();
+    let admins = Call::post("/reap").bearer(ROOTS_TOKEN).send(&app, &TestHost::new(all)).ok(200);
+    assert_eq!(admins, report(json!([mine, item("vm", "hetzner-5", "anns", "expired")]), json!([])));
+    let host = TestHost::new(script().then(one()).then(other()).then(no_addresses()).then(no_snapshots()));
+    block_on(reaper::run(&app, &host));
+    host.finish();
 }
 
 #[test]

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::support::call::Call;
 use super::support::host::TestHost;
 use super::support::store::Store;
-use super::support::world::{NOW_SECS, app, sha256_hex};
+use super::support::world::{NOW_SECS, ROOTS_TOKEN, Settings, app, sha256_hex};
 
 fn fill(store: &Store, workspace: &str, objects: usize) {
     store.at(NOW_SECS - 60);
@@ -33,9 +33,9 @@ fn the_list_is_of_the_callers_own_with_sizes_and_times() {
         list,
         json!({
             "workspaces": [
-                { "name": "git.sr.ht~=7eann~x", "repository": "git.sr.ht/~ann/x", "size_bytes": 10, "snapshots": snapshots },
-                { "name": "github.com~octo~Hello-World", "repository": "github.com/octo/Hello-World", "size_bytes": 25_010,
-                  "snapshots": snapshots },
+                { "name": "git.sr.ht~=7eann~x", "owner": "default", "repository": "git.sr.ht/~ann/x", "size_bytes": 10, "snapshots": snapshots },
+                { "name": "github.com~octo~Hello-World", "owner": "default", "repository": "github.com/octo/Hello-World",
+                  "size_bytes": 25_010, "snapshots": snapshots },
             ],
             "size_bytes": 25_020,
         })
@@ -70,6 +70,45 @@ fn forgetting_takes_all_of_one_workspace_of_ones_own() {
         assert_eq!(forget(odd)["already_gone"], true, "{odd}");
     }
     assert_eq!(store.keys().len(), 8);
+}
+
+#[test]
+fn an_admin_lists_everybodys_and_forgets_them_by_owner() {
+    let store = Store::new();
+    let name = "github.com~octo~Hello-World";
+    fill(&store, &format!("default/{name}"), 1);
+    fill(&store, &format!("ann/{name}"), 2);
+    fill(&store, &format!("root/{name}"), 0);
+    let app = Settings::usual().with_admin("").app();
+    let call = |call: Call| call.store(&store).send(&app, &TestHost::silent());
+    let owners = || {
+        let list = call(Call::get("/workspaces").bearer(ROOTS_TOKEN)).ok(200);
+        let of = |it: &serde_json::Value| (it["owner"].clone(), it["size_bytes"].clone());
+        list["workspaces"].as_array().expect("a list").iter().map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        owners(),
+        [(json!("ann"), json!(30)), (json!("default"), json!(20)), (json!("root"), json!(10))]
+    );
+    let forget = |query: &str| Call::delete(&format!("/workspaces/{name}{query}"));
+    // Nobody else may name another, and an admin's own is what is meant where nobody is named.
+    for query in ["?owner=default", "?owner=root", "?owner=", "?owner=..", "?owner=ann/x", "?owner=a%2Fb"] {
+        let refused = call(forget(query).anns());
+        assert_eq!(refused.json()["errors"][0]["field"], "owner", "{query}");
+    }
+    for query in ["?owner=", "?owner=..", "?owner=ann/x", "?owner=ann%2Fx"] {
+        assert_eq!(
+            call(forget(query).bearer(ROOTS_TOKEN)).kind(),
+            (400, "invalid_request".into()),
+            "{query}"
+        );
+    }
+    assert_eq!(owners().len(), 3);
+    assert_eq!(call(forget("").bearer(ROOTS_TOKEN)).ok(200)["already_gone"], false);
+    assert_eq!(owners().len(), 2);
+    assert_eq!(call(forget("?owner=ann").bearer(ROOTS_TOKEN)).ok(200)["already_gone"], false);
+    assert_eq!(owners(), [(json!("default"), json!(20))]);
+    assert_eq!(call(forget("?owner=ann").anns()).ok(200)["already_gone"], true);
 }
 
 #[test]

@@ -28,7 +28,7 @@ const size = (name, server_type, vcpu, memory_gib, disk_gb, price) => ({
 
 export function someOptions() {
   return {
-    deployment: 'mayfly', owner: 'default', simulation: null,
+    deployment: 'mayfly', owner: 'default', admin: false, simulation: null,
     providers: [{
       name: 'hetzner', title: 'Hetzner Cloud', currency: 'EUR', firewall: true, images: ['debian-13', 'ubuntu-24.04'],
       locations: [{ name: 'fsn1', city: 'Falkenstein', country: 'DE' }, { name: 'hel1', city: 'Helsinki', country: 'FI' }],
@@ -73,7 +73,7 @@ export function newVm(changes = {}, ageSeconds = 0) {
 }
 
 export const someSnapshot = (changes = {}) => ({
-  id: 'hetzner-71', provider: 'hetzner', description: 'with the database filled', created_at: new Date(Date.now() - 7_200_000).toISOString(), age_seconds: 7200,
+  id: 'hetzner-71', provider: 'hetzner', owner: 'default', description: 'with the database filled', created_at: new Date(Date.now() - 7_200_000).toISOString(), age_seconds: 7200,
   size_gb: 2.3, min_disk_gb: 40, is_ready: true, is_clean: true, profile: 'coding', repo_url: 'https://github.com/riverside/atlas',
   expires_at: new Date(Date.now() + 29 * 86_400_000).toISOString(), locations: [], ...changes,
 });
@@ -88,7 +88,7 @@ export const problem = (status, code, detail, more = {}) => ({ status, body: { t
 export async function startStub({ allowOrigin = null, port = 0 } = {}) {
   const headers = await pageHeaders();
   const stub = {
-    token: 'stub-token-not-a-secret', vms: [], errors: [], options: someOptions(), healthz: { status: 'ok', version: '0.1.0', simulation: false },
+    token: 'stub-token-not-a-secret', vms: [], errors: [], options: someOptions(), healthz: { status: 'ok', version: '0.1.0', simulation: false, access: false },
     delayMs: 0, answers: new Map(), /** @type {Seen[]} */ seen: [], created: new Map(), snapshots: [], orphans: [], document: await readFile(DOCUMENT, 'utf8'), openUrl: null, url: '', stop: null, pageHits: [],
   };
 
@@ -105,8 +105,11 @@ export async function startStub({ allowOrigin = null, port = 0 } = {}) {
     if (own) return own(seen);
     if (seen.path === '/openapi.json') return { status: 200, body: stub.document };
     if (seen.path === '/healthz') return { status: 200, body: stub.healthz };
-    if (seen.headers.authorization !== `Bearer ${stub.token}`) return problem(401, 'unauthorized', 'The token is missing or wrong.');
+    // Access knows its own by a cookie, and lets nobody else through.
+    const isKnown = stub.healthz.access && !seen.headers.authorization ? /CF_Authorization=good/.test(seen.headers.cookie ?? '') : seen.headers.authorization === `Bearer ${stub.token}`;
+    if (!isKnown) return problem(401, 'unauthorized', 'The token is missing or wrong.');
     if (seen.path === '/options') return { status: 200, body: stub.options };
+    if (seen.path === '/seal') return { status: 200, body: { sealed: `mfs1.k1.${Buffer.from(`nonce${seen.body.secret.length}`).toString('base64url')}${'x'.repeat(40)}` } };
     if (seen.path === '/vms' && seen.method === 'GET') return { status: 200, body: listing() };
     if (seen.path === '/vms' && seen.method === 'POST') return create(seen);
     if (seen.path === '/vms' && seen.method === 'DELETE') return removeAll();
@@ -157,10 +160,10 @@ export async function startStub({ allowOrigin = null, port = 0 } = {}) {
 
   const server = createServer(async (request, response) => {
     const path = new URL(request.url, 'http://stub').pathname;
-    const isApi = /^\/(healthz|options|vms|snapshots|orphans|reap|openapi\.json)(\/|$)/.test(path);
+    const isApi = /^\/(healthz|options|vms|snapshots|orphans|reap|seal|openapi\.json)(\/|$)/.test(path);
     if (!isApi) return servePage(path, response, headers, stub);
     const cors = allowOrigin && request.headers.origin === allowOrigin()
-      ? { 'access-control-allow-origin': request.headers.origin, 'access-control-allow-headers': 'authorization, content-type, idempotency-key', 'access-control-allow-methods': 'GET, POST, DELETE' }
+      ? { 'access-control-allow-origin': request.headers.origin, 'access-control-allow-headers': 'authorization, content-type, idempotency-key', 'access-control-allow-methods': 'GET, POST, DELETE', ...(stub.healthz.access && { 'access-control-allow-credentials': 'true' }) }
       : {};
     if (request.method === 'OPTIONS') return void response.writeHead(204, cors).end();
     const chunks = [];

@@ -112,12 +112,11 @@ test('ids of others, of nobody and of no form', async () => {
   assert.deepEqual((await cloud.state()).servers.map((it) => it.name), ['not-ours']);
 });
 
-test('unknown paths, wrong methods and routes that are still to come', async () => {
+test('unknown paths and wrong methods', async () => {
   assertProblem(await worker.api('GET', '/nothing'), 404, 'not_found');
   const wrong = await worker.api('PATCH', '/vms');
   assertProblem(wrong, 405, 'method_not_allowed');
   assert.equal(wrong.headers.get('allow'), 'GET, POST, DELETE');
-  assertProblem(await worker.api('POST', '/seal'), 501, 'not_available');
 });
 
 const HTML = '<html><body>Bad gateway of a proxy</body></html>';

@@ -321,6 +321,8 @@ impl Random for Account {
     }
 }
 
+impl mayfly::access::Signatures for Account {}
+
 impl Log for Account {
     fn log(&self, line: &str) {
         let line: Value = serde_json::from_str(line).expect("a JSON line");

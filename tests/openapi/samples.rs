@@ -188,7 +188,10 @@ fn refusals(it: &mut Recorder) {
     it.ask("no_such_path", "GET", "/nowhere", "");
     it.ask("wrong_method", "PATCH", "/vms", "");
     it.ask("other_vm", "GET", "/vms/ec2-i-123", "");
-    it.ask("not_available", "POST", "/seal", "");
+    it.ask("seal", "POST", "/seal", r#"{"secret":"sk-ant-api03-EXAMPLE"}"#);
+    it.ask("seal_invalid", "POST", "/seal", r#"{"secret":""}"#);
+    let agent = capability(&it.app, "vm", Scope::Agent);
+    it.record("not_available", "POST", "/vm/anthropic/v1", &[("authorization", &agent)], "");
     it.record("preflight", "OPTIONS", "/vms", &[("access-control-request-method", "POST")], "");
 }
 

@@ -289,6 +289,8 @@ impl Random for World {
     }
 }
 
+impl mayfly::access::Signatures for World {}
+
 impl Log for World {
     fn log(&self, _line: &str) {}
 }

@@ -3,14 +3,15 @@
 
 use std::cell::{Cell, RefCell};
 
+use mayfly::access::{RsaKey, Signatures};
 use mayfly::http::{Clock, Http, Log, NoAnswer, PROVIDER_TIMEOUT_MS, Random, Request, Response};
 use mayfly::webhook::Event;
 use sha2::{Digest as _, Sha256};
 
 use super::script::Script;
 use super::world::{
-    AWS_ACCESS_KEY_ID, CREDENTIALS, NOW_SECS, OVH_API_URL, OVH_APPLICATION_KEY, OVH_APPLICATION_SECRET,
-    OVH_CONSUMER_KEY, OVH_TOKEN, OVH_TOKEN_URL, SECRETS,
+    ACCESS_TEAM, AWS_ACCESS_KEY_ID, CREDENTIALS, NOW_SECS, OVH_API_URL, OVH_APPLICATION_KEY,
+    OVH_APPLICATION_SECRET, OVH_CONSUMER_KEY, OVH_TOKEN, OVH_TOKEN_URL, SECRETS,
 };
 use super::yield_once;
 
@@ -142,6 +143,8 @@ fn check_shape(request: &Request, now_secs: u64) {
         check_ovh(request, &header, now_secs);
     } else if request.url.ends_with(".aws.test/") {
         check_signature(request, header("authorization").expect("a signature"));
+    } else if request.url.starts_with(ACCESS_TEAM) {
+        assert_eq!(header("authorization"), None, "{request:?}");
     } else if request.url != OVH_TOKEN_URL {
         let credential = CREDENTIALS.iter().find(|it| request.url.starts_with(it.api_url));
         let credential = credential.unwrap_or_else(|| panic!("{request:?} goes to no provider"));
@@ -205,6 +208,18 @@ impl Random for TestHost {
             let block = Sha256::digest(self.drawn.get().to_be_bytes());
             chunk.copy_from_slice(&block[..chunk.len()]);
         }
+    }
+}
+
+/// What stands for a signature of a key: the platform's own are tested on the platform.
+pub(crate) fn signature(modulus: &str, signed: &str) -> [u8; 32] {
+    Sha256::digest(format!("{modulus}.{signed}")).into()
+}
+
+impl Signatures for TestHost {
+    async fn is_rs256(&self, key: &RsaKey, signed: &[u8], given: &[u8]) -> bool {
+        yield_once().await;
+        signature(&key.n, std::str::from_utf8(signed).expect("ASCII")) == given
     }
 }
 

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 pub(crate) const NOW_SECS: u64 = 1_795_168_800;
 pub(crate) const API_TOKEN: &str = "test-token-of-the-default-owner";
 pub(crate) const ANNS_TOKEN: &str = "test-token-of-ann-0123456789";
+pub(crate) const ROOTS_TOKEN: &str = "test-token-of-root-0123456789";
 pub(crate) const SIGNING_KEY: &str = "k1:0123456789abcdef0123456789abcdef";
 pub(crate) const BACKUP_KEY: &str = "test-backup-key-0123456789-0123456789";
 pub(crate) const HETZNER_TOKEN: &str = "test-hetzner-token-9876543210";
@@ -32,6 +33,8 @@ pub(crate) const AWS_ACCESS_KEY_ID: &str = "AKIATESTTESTTEST0001";
 pub(crate) const AWS_SECRET_ACCESS_KEY: &str = "test-aws-secret-key-0123456789";
 pub(crate) const EC2_API_URL: &str = "https://ec2.{region}.aws.test";
 pub(crate) const AWS_PRICING_API_URL: &str = "https://pricing.aws.test";
+pub(crate) const ACCESS_TEAM: &str = "https://riverside.cloudflareaccess.com";
+pub(crate) const ACCESS_AUD: &str = "7c54bf30be845e1e5cee7aba2a21e093e3b18f4d627111960a1ed884a0fee392";
 pub(crate) const ORIGIN: &str = "https://mayfly.example.workers.dev";
 pub(crate) const PAGE_ORIGIN: &str = "https://mayfly.pages.dev";
 /// The id in the label of [`super::fixtures::Server::ours`].
@@ -64,10 +67,11 @@ pub(crate) const CREDENTIALS: [Credential; 3] = [
     },
 ];
 /// What no log line and, but for the boot exchange, no answer may hold.
-pub(crate) const SECRETS: [&str; 16] = [
+pub(crate) const SECRETS: [&str; 17] = [
     BACKUP_KEY,
     API_TOKEN,
     ANNS_TOKEN,
+    ROOTS_TOKEN,
     "0123456789abcdef0123456789abcdef",
     HETZNER_TOKEN,
     SCALEWAY_SECRET_KEY,
@@ -97,6 +101,19 @@ impl Settings {
             .with("ALLOWED_ORIGINS", format!("{PAGE_ORIGIN},https://*.mayfly.pages.dev"))
             .with("HETZNER_TOKEN", HETZNER_TOKEN)
             .with("HETZNER_API_URL", HETZNER_API_URL)
+    }
+
+    /// And an admin, and what Ann's entry says beside her digest.
+    pub(crate) fn with_admin(self, anns: &str) -> Self {
+        let (ann, root) = (sha256_hex(ANNS_TOKEN), sha256_hex(ROOTS_TOKEN));
+        let tokens =
+            format!(r#"{{"ann":{{"sha256":"{ann}"{anns}}},"root":{{"sha256":"{root}","admin":true}}}}"#);
+        self.with("API_TOKENS", tokens)
+    }
+
+    /// Behind Cloudflare Access.
+    pub(crate) fn with_access(self) -> Self {
+        self.with("ACCESS_TEAM_DOMAIN", ACCESS_TEAM).with("ACCESS_AUD", ACCESS_AUD)
     }
 
     pub(crate) fn nothing() -> Self {

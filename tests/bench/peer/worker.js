@@ -52,7 +52,7 @@ app.use(async (c, next) => {
 app.on('OPTIONS', ['/healthz', ...Object.keys(ELSEWHERE)], (c, next) =>
   c.req.header('access-control-request-method') ? c.body(null, 204) : next(),
 );
-app.get('/healthz', (c) => c.json({ status: 'ok', version: VERSION, simulation: c.get('config').simulation }));
+app.get('/healthz', (c) => c.json({ status: 'ok', version: VERSION, simulation: c.get('config').simulation, access: false }));
 app.get('/vms', authorize, listVms);
 for (const [path, methods] of Object.entries(ELSEWHERE)) {
   app.on(methods, path, authorize, (c) => {

@@ -29,7 +29,7 @@ export default async function backup(lab) {
   let before;
   await lab.step('work: files, a login by hand, a conversation', async () => {
     await first.guest.inside('echo "half a thought" >notes.txt; printf "#!/bin/sh\\necho it runs\\n" >run.sh; chmod 751 run.sh; ln -s notes.txt link; mkdir -p node_modules/x src/new; echo big >node_modules/x/y; echo new >src/new/file; echo changed >>README.md');
-    await first.guest.run('install -m 600 -o dev -g dev /dev/stdin /home/dev/.claude/.credentials.json', { input: JSON.stringify(LOGIN) });
+    await first.guest.inside(`umask 077; echo '${JSON.stringify(LOGIN)}' >$CLAUDE_CONFIG_DIR/.credentials.json`);
     anthropic.say('I shall remember the heron.');
     assert.match(await claude(first.guest, 'remember the heron'), /I shall remember the heron/);
     assert.ok(anthropic.requests.some((it) => it.prompt.includes('remember the heron') && it.key === 1), 'with the login');

@@ -72,7 +72,9 @@ export default async function golden(lab) {
     const answer = await lab.api('DELETE', '/vms?confirm=all');
     assert.equal(answer.status, 200, JSON.stringify(answer.body));
     await lab.gone(id);
-    const state = await cloud.fake.state();
-    assert.deepEqual([state.servers.length, state.images.length], [0, 0]);
+    await until('the account is empty', async () => {
+      const { servers, images } = await cloud.fake.state();
+      return servers.length + images.length === 0;
+    }, { timeoutMs: 30_000 });
   });
 }
