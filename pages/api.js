@@ -69,6 +69,7 @@ export function createApi(baseUrl, token = '', { access = false } = {}) {
     /** @param {string} description empty for the API's own */
     snapshot: (id, description) => call('POST', `/vms/${encodeURIComponent(id)}/snapshots`, { body: JSON.stringify(description ? { description } : {}) }),
     snapshots: () => call('GET', '/snapshots'),
+    workspaces: () => call('GET', '/workspaces'),
     removeSnapshot: (id) => call('DELETE', `/snapshots/${encodeURIComponent(id)}`),
     orphans: () => call('GET', '/orphans'),
     reap: () => call('POST', '/reap'),

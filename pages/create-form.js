@@ -12,11 +12,12 @@ import { mountKept } from './kept-keys.js';
 import { snapshotText } from './kept-logic.js';
 import { attemptLines, providerTitle, troubleText } from './logic.js';
 import { understandRepo } from './repo-url.js';
+import { keptOf, restoreChoices, restoreHint } from './restore-logic.js';
 
 /** Fields of the API that the form has a place for. */
 const FIELDS = new Set([
   'repo_url', 'size', 'provider', 'location', 'web_ui', 'idle_minutes', 'anthropic_api_key', 'claude_code_oauth_token',
-  'branch', 'name', 'max_hours', 'image', 'git_token', 'ssh_public_key', 'env', 'allow_from', 'devcontainer_image', 'market', 'trust_repo', 'snapshot_id',
+  'branch', 'name', 'max_hours', 'image', 'git_token', 'ssh_public_key', 'env', 'allow_from', 'devcontainer_image', 'market', 'trust_repo', 'snapshot_id', 'restore',
 ]);
 /** Those that are chosen from cards and rows, or by an address: they have no input of their own. */
 const CHOSEN = new Set(['size', 'provider', 'snapshot_id']);
@@ -33,6 +34,9 @@ export function mount(view, page) {
   let provider = null;
   /** @type {import('./kept-logic.js').Snapshot|null} what its disk begins as; it decides the provider */
   let source = null;
+  /** @type {import('./restore-logic.js').Kept[]} what is kept of workspaces, looked up whenever the form is opened */
+  let kept = [];
+  let isKeptDue = false;
   let busy = false;
   /** @type {{key: string, body: string}|null} */
   let attempt = null;
@@ -131,6 +135,18 @@ export function mount(view, page) {
     setText(el.sourceNote, `${text.size} · ${text.about}`);
   };
 
+  /** What is kept of the repository that stands there, where the disk does not begin with something else. */
+  const drawRestore = () => {
+    const repo = understandRepo(input.repo_url.value);
+    const found = repo.ok && !source ? keptOf(kept, repo.repo_url) : null;
+    if (found?.name !== fieldOf('restore').dataset.of) delete input.restore.dataset.touched;
+    setAttribute(fieldOf('restore'), 'data-of', found?.name ?? null);
+    show(fieldOf('restore'), found !== null);
+    setChoices(input.restore, found ? restoreChoices(found, Date.now()) : [{ value: '', label: '' }], '');
+    setText(el.restoreHint, restoreHint(input.restore.value));
+    show(el.unkept, options.backups === 'none');
+  };
+
   const drawAgent = () => {
     const { anthropic_api_key: key, claude_code_oauth_token: token } = options.configured ?? {};
     const configured = key || token;
@@ -177,6 +193,7 @@ export function mount(view, page) {
     show(fieldOf('market'), markets.includes('spot'));
     kept.draw();
     drawSource();
+    drawRestore();
     drawSizes();
     drawAgent();
     drawSide();
@@ -229,6 +246,7 @@ export function mount(view, page) {
   const collect = (repo) => {
     const values = { repo_url: repo.repo_url, size, provider, snapshot_id: source?.id, trust_repo: input.trust_repo.checked };
     for (const name of SIMPLE) values[name] = input[name].value;
+    values.restore = input.restore.value;
     for (const name of SECRET_FIELDS) {
       if (isWanted(name)) values[name] = takeSecret(name) || (kept.of(name) ?? '');
     }
@@ -324,6 +342,7 @@ export function mount(view, page) {
     for (const control of Object.values(input)) delete control.dataset.touched;
     for (const name of SECRET_FIELDS) input[name].value = '';
     source = null;
+    kept = [];
     provider = options?.defaults.provider ?? provider;
     size = options?.defaults.size ?? size;
     el.advanced.open = false;
@@ -381,6 +400,17 @@ export function mount(view, page) {
     draw();
   };
 
+  /** Without an answer there is nothing to choose from, and the newest backup is put back all the same. */
+  const askKept = async () => {
+    if (!isKeptDue || (options?.backups ?? 'none') === 'none') return;
+    isKeptDue = false;
+    const asked = page.session();
+    const answer = await page.api().workspaces();
+    if (asked !== page.session()) return;
+    kept = answer.ok ? answer.data.workspaces : [];
+    draw();
+  };
+
   readRepo();
   return {
     /** @param {import('./create-logic.js').Options} fresh */
@@ -388,6 +418,7 @@ export function mount(view, page) {
       options = fresh;
       size ??= fresh.defaults.size ?? 'medium';
       draw();
+      askKept();
       drawNotice(null);
     },
     /** The choices could not be loaded. @param {{title: string, detail: string}} trouble */
@@ -399,6 +430,8 @@ export function mount(view, page) {
       if (source && source.id !== snapshot) source = null;
       prefill(repo, branch);
       draw();
+      isKeptDue = true;
+      askKept();
       input.repo_url.focus();
       if (snapshot && source?.id !== snapshot) startFrom(snapshot);
     },

@@ -8,14 +8,17 @@ mod cleanup;
 mod create;
 mod golden;
 mod health;
+
 mod lifecycle;
 mod log;
 mod options;
 mod placement;
 mod problem;
+mod restore;
 mod route;
 mod seal;
 mod snapshots;
+mod store;
 mod token;
 mod vm_side;
 mod vms;
@@ -125,7 +128,7 @@ async fn answer<H: Host>(ctx: &Ctx<'_, H>, body: &mut impl Caller) -> Result<Rep
         Access::Token => {
             let who = auth::authorize(ctx).await?;
             let handling: Handling<'_> = match row.route {
-                Route::Options => Box::pin(options::options(ctx, &who)),
+                Route::Options => Box::pin(options::options(ctx, &who, body)),
                 Route::ProviderHealth => Box::pin(health::providers(ctx, &who)),
                 Route::Metrics => Box::pin(health::metrics(ctx, &who)),
                 Route::ListVms => Box::pin(vms::list(ctx, &who)),

@@ -64,13 +64,17 @@ impl<'a> Target<'a> {
         }
         let (kind, id) = path.split_once('/')?;
         let kind = Kind::ALL.into_iter().find(|it| it.as_str() == kind)?;
-        let is_digest = id.len() == 64 && id.bytes().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'));
         match id {
             "" => Some(Self::List(kind)),
-            _ if is_digest => Some(Self::Object(kind, id)),
+            _ if is_id(id) => Some(Self::Object(kind, id)),
             _ => None,
         }
     }
+}
+
+/// Whether this is the form of an object's name, and so of a backup's id: a SHA-256 in lower-case hexadecimal.
+pub fn is_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// The name of the workspace that an owner has of a repository: host and path, however the URL was written.

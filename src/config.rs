@@ -5,6 +5,7 @@ mod ec2;
 mod ovh;
 mod people;
 mod policy;
+mod s3;
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -13,6 +14,7 @@ pub use ec2::{AWS_PRICING_API_URL, EC2_API_URL, Ec2Config};
 pub use ovh::{OvhConfig, OvhCredential, SigningKey};
 pub use people::{Limits, Person};
 pub use policy::{Ceilings, MAX_STOPPED_HOURS, SUBREQUESTS};
+pub use s3::S3Config;
 
 use crate::access::AccessConfig;
 use crate::keys::Keyring;
@@ -123,6 +125,8 @@ pub struct Config {
     pub keys: Keyring,
     /// `BACKUP_KEY`: what the passwords of backups derive from.
     pub backup_key: Option<Secret>,
+    /// `BACKUP_S3_BUCKET` and friends: where VMs keep backups without the Worker.
+    pub backup_s3: Option<S3Config>,
     /// `PUBLIC_URL`: where VMs find the Worker.
     pub public_url: Option<String>,
     /// `ALLOWED_ORIGINS`: origins of the page; one may have a `*` as its first host label.
@@ -167,6 +171,7 @@ impl Config {
             access,
             keys: it.keys(),
             backup_key: it.backup_key(),
+            backup_s3: it.s3(),
             public_url: it.url("PUBLIC_URL"),
             allowed_origins: it.origins(),
             hetzner: it.hetzner(),

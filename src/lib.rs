@@ -20,11 +20,14 @@ pub mod life;
 pub mod model;
 pub mod name;
 pub mod repo_url;
+pub mod s3;
 pub mod secret;
+mod sigv4;
 pub mod spec;
 pub mod ssh_key;
 pub mod user_data;
 pub mod workspace;
+mod xml;
 
 pub mod providers;
 

@@ -31,6 +31,29 @@ pub struct FieldProblem {
     pub detail: String,
 }
 
+/// Which work of earlier VMs of the same owner and repository is put back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Restore {
+    /// The newest backup, if there is one.
+    #[default]
+    Latest,
+    /// None: the workspace begins with a clone.
+    None,
+    /// One backup, by its id.
+    Backup(String),
+}
+
+impl Restore {
+    /// As the VM is told; nothing where it does the usual.
+    pub fn for_vm(&self) -> &str {
+        match self {
+            Self::Latest => "",
+            Self::None => "none",
+            Self::Backup(id) => id,
+        }
+    }
+}
+
 /// Secrets that came with the request. They travel sealed.
 #[derive(Clone, Debug, Default)]
 pub struct GivenSecrets {
@@ -90,6 +113,7 @@ pub struct Spec {
     pub trust_repo: bool,
     pub devcontainer_image: String,
     pub start: Start,
+    pub restore: Restore,
     pub use_paid_hour: bool,
     /// It is made for its disk alone: no repository, nobody's key and no secret comes onto it.
     pub golden: bool,
@@ -146,6 +170,7 @@ pub fn parse(body: &[u8], defaults: &Defaults) -> Result<Spec, Vec<FieldProblem>
             .checked("devcontainer_image", check_image_reference)
             .unwrap_or_else(|| defaults.devcontainer_image.clone()),
         start: it.start(),
+        restore: it.restore(),
         use_paid_hour: it.boolean("use_paid_hour"),
         golden: false,
         // Stands in until the problems have been looked at.
@@ -163,6 +188,9 @@ pub fn parse(body: &[u8], defaults: &Defaults) -> Result<Spec, Vec<FieldProblem>
     if spec.use_paid_hour && !Billing::of(spec.provider).has_whole_hours() {
         let detail = format!("is of no use: {} bills by the second", spec.provider.title());
         it.problem("use_paid_hour", detail);
+    }
+    if matches!(spec.restore, Restore::Backup(_)) && matches!(spec.start, Start::Snapshot(_)) {
+        it.problem("restore", "cannot be a backup together with snapshot_id, whose disk has work of its own");
     }
     let provider_of_snapshot = match &spec.start {
         Start::Snapshot(id) => id.split_once('-').and_then(|(it, _)| ProviderName::parse(it)),
@@ -284,10 +312,32 @@ mod tests {
     }
 
     #[test]
-    fn fields_of_later_work_are_refused_unless_null() {
-        let ok = r#"{"repo_url":"https://github.com/o/r","snapshot_id":null,"restore":null}"#;
-        assert!(read(ok).is_ok());
-        assert_eq!(fields(r#"{"repo_url":"https://github.com/o/r","restore":"latest"}"#), ["restore"]);
+    fn what_is_put_back_is_the_newest_nothing_or_one_backup() {
+        let id = "0123456789abcdef".repeat(4);
+        let with = |more: &str| format!(r#"{{"repo_url":"https://github.com/o/r"{more}}}"#);
+        for (more, want) in [
+            (String::new(), Restore::Latest),
+            (r#","restore":null"#.into(), Restore::Latest),
+            (r#","restore":"""#.into(), Restore::Latest),
+            (r#","restore":"latest""#.into(), Restore::Latest),
+            (r#","restore":"none""#.into(), Restore::None),
+            (format!(r#","restore":"{id}""#), Restore::Backup(id.clone())),
+            (r#","restore":"none","snapshot_id":"hetzner-1""#.into(), Restore::None),
+            (format!(r#","restore":"{id}","from":"golden""#), Restore::Backup(id.clone())),
+        ] {
+            assert_eq!(read(&with(&more)).expect("valid").restore, want, "{more}");
+        }
+        for more in [
+            format!(r#","restore":"{}""#, id.to_uppercase()),
+            format!(r#","restore":"{}""#, &id[..8]),
+            format!(r#","restore":"{id}0""#),
+            r#","restore":"LATEST""#.into(),
+            r#","restore":"--host=x""#.into(),
+            r#","restore":true"#.into(),
+            format!(r#","restore":"{id}","snapshot_id":"hetzner-1""#),
+        ] {
+            assert_eq!(fields(&with(&more)), ["restore"], "{more}");
+        }
     }
 
     #[test]

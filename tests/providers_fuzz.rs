@@ -186,6 +186,8 @@ impl Random for WildHost {
     }
 }
 
+impl mayfly::access::Signatures for WildHost {}
+
 impl Log for WildHost {
     fn log(&self, line: &str) {
         assert!(serde_json::from_str::<Value>(line).is_ok_and(|it| it.is_object()), "{line}");

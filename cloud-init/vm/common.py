@@ -10,7 +10,7 @@ ROOT = os.environ.get("MAYFLY_ROOT", "")
 ETC, STATE, RUN, LOG = (ROOT + path for path in ("/etc/mayfly", "/var/lib/mayfly", "/run/mayfly", "/var/log/mayfly"))
 DEV_HOME = ROOT + "/home/dev"
 SECRETS = ("password", "link_key", "git_token", "anthropic_api_key", "claude_code_oauth_token", "provider_credential",
-           "backup_password", "restore")
+           "backup_password", "backup_s3_secret", "restore")
 
 
 def read(path, default=""):

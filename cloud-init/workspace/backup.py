@@ -1,14 +1,16 @@
-"""Keeps the workspace with restic in the Worker's bucket: saves it, verifies that, puts it back.
+"""Keeps the workspace with restic, in the Worker's bucket or in a store that speaks S3: saves it, verifies that, puts it back.
 
     backup.py tick       saves if somebody has worked since the last time; verifies and tidies up once a day
     backup.py last       before a stop or the end: saves and verifies, in bounded time
     backup.py restore    before the clone: puts back what the request wished, the newest state unless it said otherwise
 Exit status: 0 done, 75 there is nothing to do here (no backups; nothing to put back), else it failed.
 The repository's password came with the boot exchange, a token for its place comes with every run. Neither is ever in an
-argument or in the environment: restic reads files that only root can read, in a folder that is gone at power-off."""
+argument or in the environment: restic reads files that only root can read, in a folder that is gone at power-off. The key of
+an S3 store, from the exchange, too, is in restic's environment, which only root can read."""
 import fcntl
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -40,14 +42,27 @@ class Failed(Exception):
     """Why nothing was saved or put back, for the log."""
 
 
+class Absent(Failed):
+    """There is no repository; whoever was refused or got no answer does not know that."""
+
+
 def places():
     """What is kept, as far as it is there: the workspace, Claude's settings and transcripts, the shells' histories."""
     home = common.DEV_HOME
     return [path for path in (common.workspace(), f"{home}/.claude", f"{home}/.bash_history") if os.path.lexists(path)]
 
 
+def s3_key():
+    """For restic, where backups do not go through the Worker."""
+    s3 = common.load(f"{PLACE}/token.json").get("s3")
+    if not isinstance(s3, dict):
+        return {}
+    return {"AWS_ACCESS_KEY_ID": str(s3.get("access_key_id", "")), "AWS_SECRET_ACCESS_KEY": common.secret("backup_s3_secret"),
+            "AWS_DEFAULT_REGION": str(s3.get("region", ""))}
+
+
 def environment():
-    return {"PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), "HOME": "/root", "LANG": "C.UTF-8",
+    return {**s3_key(), "PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), "HOME": "/root", "LANG": "C.UTF-8",
             "RESTIC_REPOSITORY_FILE": f"{PLACE}/repository", "RESTIC_PASSWORD_FILE": f"{common.ETC}/secrets/backup_password",
             "RESTIC_CACHE_DIR": f"{common.ROOT}/var/cache/mayfly-backup", "RESTIC_PACK_SIZE": PACK_MIB, "GOMAXPROCS": "2"}
 
@@ -72,29 +87,43 @@ class Restic:
             raise Failed(f"restic: {error}") from error
         if done.returncode not in may:
             words = " ".join(done.stderr.split()) or "no word"
-            raise Failed(f"restic {args[0]}: status {done.returncode}: {masked(words)[-300:]}")
+            # 10 says it since restic 0.17; what an older one says of a store that it may not look into ends alike.
+            is_absent = done.returncode == 10 or re.search(r"config file: .*(does not exist|no such file)", words)
+            raise (Absent if is_absent else Failed)(f"restic {args[0]}: status {done.returncode}: {masked(words)[-300:]}")
         return done.stdout
 
 
 def masked(text):
     """Without the token: restic's errors may name the address."""
-    token = common.load(f"{PLACE}/token.json").get("token", "")
-    return text.replace(token, "[token]") if token else text
+    for secret in (common.load(f"{PLACE}/token.json").get("token", ""), common.secret("backup_s3_secret")):
+        text = text.replace(secret, "[token]") if secret else text
+    return text
 
 
 def connect(scope="backup"):
     """Gets a fresh token. Answers whether it was given; a refusal to tidy up is none for the backup."""
     status, answer, _ = common.worker("POST", "/vm/token", {"scope": scope}, timeout=30)
-    token, url = answer.get("token"), urllib.parse.urlsplit(str(answer.get("repository", "")))
-    if status != 200 or not token or url.scheme not in ("http", "https") or not url.netloc:
+    repository = repository_of(answer) if status == 200 else None
+    if not repository:
         if scope == "prune":
             return False
         raise Failed(f"no token: {status} {answer.get('code', '')} {answer.get('detail', '')}")
     os.makedirs(PLACE, mode=0o700, exist_ok=True)
     os.chmod(PLACE, 0o700)
-    common.write(f"{PLACE}/token.json", json.dumps({"token": token}))
-    common.write(f"{PLACE}/repository", "rest:" + url._replace(netloc=f"mayfly:{token}@{url.netloc}").geturl())
+    common.write(f"{PLACE}/token.json", json.dumps({name: answer.get(name) for name in ("token", "s3") if answer.get(name)}))
+    common.write(f"{PLACE}/repository", repository)
     return True
+
+
+def repository_of(answer):
+    """The Worker's answer as restic writes a repository; nothing where it is none."""
+    token, given = answer.get("token"), str(answer.get("repository", ""))
+    url = urllib.parse.urlsplit(given.removeprefix("s3:"))
+    if url.scheme not in ("http", "https") or not url.netloc:
+        return None
+    if given.startswith("s3:"):
+        return given if isinstance(answer.get("s3"), dict) else None
+    return "rest:" + url._replace(netloc=f"mayfly:{token}@{url.netloc}").geturl() if token else None
 
 
 def glob_escaped(path):
@@ -122,7 +151,7 @@ def save(restic):
     """Saves, and answers the snapshot's id. A repository is made when there is none."""
     try:
         restic("unlock")  # of locks only those that nobody holds any more
-    except Failed:
+    except Absent:
         restic("init")
     common.write(f"{PLACE}/excludes", "".join(f"{it}\n" for it in excludes()))
     tags = ["--tag", f"vm-{common.vm().get('vm', '')}"]
@@ -202,10 +231,8 @@ def restore():
     connect()
     try:
         found = json.loads(restic("snapshots", "--no-lock", "--json", "--host", "mayfly", "--latest", "1") or "[]")
-    except Failed as why:
-        if "is there a repository" in str(why).lower() or "does not exist" in str(why):
-            return NOTHING  # nothing was ever saved
-        raise
+    except Absent:
+        return NOTHING  # nothing was ever saved
     snapshot = wish if wish != "latest" else max(found, key=lambda it: it["time"], default={}).get("id")
     if not snapshot:
         return NOTHING

@@ -134,7 +134,7 @@ fn place<'p, H>(
     };
     let target =
         Target::parse(rest).ok_or_else(|| Problem::new(404, "not_found", "There is no such path."))?;
-    if !bucket.is_bound() {
+    if !bucket.is_bound() || ctx.ready.config.backup_s3.is_some() {
         return Err(not_configured());
     }
     Ok((target, format!("{}/{path}", ctx.ready.config.deployment)))
@@ -213,7 +213,7 @@ fn content_range(span: Span, size: u64) -> String {
 
 /// What is missing, for whoever configures the Worker.
 pub(super) fn not_configured() -> Problem {
-    let detail = "There are no backups here: they take an R2 bucket, bound as BACKUPS in wrangler.toml, and BACKUP_KEY.";
+    let detail = "There are no backups here: they take BACKUP_KEY, and an R2 bucket, bound as BACKUPS in wrangler.toml, or BACKUP_S3_BUCKET.";
     Problem::new(404, "backups_not_configured", detail)
 }
 

@@ -2,6 +2,7 @@
 //! request `spec`'s.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
@@ -9,9 +10,9 @@ use super::auth::Authorized;
 use super::placement::{choose, source_of};
 use super::vms::{key_of, mine};
 use super::wire::{AttemptBody, VmBody, json};
-use super::{Ctx, Problem, ceilings, read_body, seal};
+use super::{Ctx, Problem, ceilings, read_body, restore, seal};
 use crate::encoding::base32;
-use crate::http::{Body, Host, Random, Reply};
+use crate::http::{Body, Caller, Host, Random, Reply};
 use crate::keys::{Claims, Scope};
 use crate::labels::{self, LabelSet, Selector};
 use crate::life::Run;
@@ -47,13 +48,20 @@ struct DryRunBody {
     limit_bytes: usize,
 }
 
-/// The secrets of a request as they are sealed; `vm_side` opens them at the boot exchange.
+/// The secrets of a request as they are sealed, and what it says of a backup; `vm_side` opens them at the boot exchange.
+/// Room in the user data is short: what is empty is left out.
 #[derive(Serialize)]
 struct SealedSecrets<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
     git_token: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
     anthropic_api_key: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
     claude_code_oauth_token: &'a str,
-    env: std::collections::BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    env: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    restore: &'a str,
 }
 
 /// What makes a repeated request recognisable.
@@ -92,11 +100,12 @@ pub(super) enum Made {
 pub(super) async fn create<H: Host>(
     ctx: &Ctx<'_, H>,
     who: &Authorized<'_>,
-    body: &mut impl Body,
+    caller: &mut impl Caller,
 ) -> Result<Reply, Problem> {
     let key = idempotency_key(ctx)?;
-    let body = read_body(body).await?;
+    let body = read_body(caller).await?;
     let spec = seal::parse(ctx, who, &body)?;
+    restore::check(ctx, who, &spec, caller).await?;
     let idempotency = key.map(|key| idempotency(ctx, who, &key, &body));
     match make(ctx, who, &spec, idempotency.as_ref()).await? {
         Made::New(it) => Ok(answer(ctx, 201, &it.vm, &it.attempts, it.warnings)),
@@ -318,7 +327,8 @@ fn draft<'a, H: Host>(
         name::generate(what_it_is(spec), suffix)
     });
     let secrets = &spec.secrets;
-    let sealed = if secrets.is_empty() {
+    let restore = spec.restore.for_vm();
+    let sealed = if secrets.is_empty() && restore.is_empty() {
         String::new()
     } else {
         let plain = SealedSecrets {
@@ -326,6 +336,7 @@ fn draft<'a, H: Host>(
             anthropic_api_key: secrets.anthropic_api_key.expose(),
             claude_code_oauth_token: secrets.claude_code_oauth_token.expose(),
             env: secrets.env.iter().map(|(name, value)| (name.as_str(), value.expose())).collect(),
+            restore,
         };
         let plain = serde_json::to_vec(&plain).unwrap_or_default();
         config.keys.signer().seal(&plain, &config.deployment, &vm, random(ctx.host))

@@ -5,7 +5,8 @@ use serde::Serialize;
 use super::auth::Authorized;
 use super::vms::ProviderError;
 use super::wire::{json, money};
-use super::{Ctx, Problem};
+use super::{Ctx, Problem, store};
+use crate::bucket::Bucket;
 use crate::config::{IDLE_MINUTES, MAX_HOURS};
 use crate::http::{Host, Reply};
 use crate::model::Size;
@@ -27,6 +28,8 @@ struct OptionsBody<'a> {
     web_uis: Vec<ChoiceBody>,
     defaults: DefaultsBody,
     limits: LimitsBody,
+    /// Where work is kept when its VM ends: `r2`, `s3`, or nowhere.
+    backups: &'static str,
     configured: ConfiguredBody,
 }
 
@@ -121,7 +124,11 @@ struct ConfiguredBody {
 }
 
 /// A provider that fails is reported beside the others.
-pub(super) async fn options<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>) -> Result<Reply, Problem> {
+pub(super) async fn options<H: Host>(
+    ctx: &Ctx<'_, H>,
+    who: &Authorized<'_>,
+    bucket: &impl Bucket,
+) -> Result<Reply, Problem> {
     let config = &ctx.ready.config;
     let catalogues =
         side_by_side(ctx.ready.providers.iter().map(|it| it.catalogue(ctx.host, ctx.now_secs))).await;
@@ -156,6 +163,7 @@ pub(super) async fn options<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>) -> 
             max_hours: defaults.max_hours,
         },
         limits: LimitsBody { idle_minutes_min: *IDLE_MINUTES.start(), idle_minutes_max: *IDLE_MINUTES.end(), max_hours: *MAX_HOURS.end() },
+        backups: store::kind(ctx, bucket),
         configured: ConfiguredBody {
             anthropic_api_key: !defaults.anthropic_api_key.is_empty(),
             claude_code_oauth_token: !defaults.claude_code_oauth_token.is_empty(),

@@ -16,6 +16,9 @@ const PLAIN_MAX_BYTES: usize = 3000;
 /// Fields that hold a secret; `env` holds one in each of its values.
 const SECRET_FIELDS: [&str; 3] = ["git_token", "anthropic_api_key", "claude_code_oauth_token"];
 
+/// What is wrong with a sealed secret, whatever it is: more would be of use to whoever tries.
+const DOES_NOT_OPEN: &str = "is sealed, and does not open here for you: it is damaged, of another owner or deployment, or its key is gone; give the secret itself";
+
 #[derive(Serialize)]
 struct Sealed {
     sealed: String,
@@ -58,14 +61,11 @@ pub(super) fn parse<H>(ctx: &Ctx<'_, H>, who: &Authorized<'_>, body: &[u8]) -> R
         let Some(sealed) = value.as_str().filter(|it| it.starts_with(SEALED)) else { return };
         let config = &ctx.ready.config;
         let plain = config.keys.open_for(who.owner(), sealed, &config.deployment);
-        *value = match plain.and_then(|it| String::from_utf8(it).ok()) {
-            Some(plain) => Value::String(plain),
-            None => {
-                let detail = "is sealed, and does not open here for you: it is damaged, of another owner or deployment, or its key is gone; give the secret itself";
-                problems.push(FieldProblem { field: name, detail: detail.to_owned() });
-                Value::String(String::new())
-            }
-        };
+        let plain = plain.and_then(|it| String::from_utf8(it).ok());
+        if plain.is_none() {
+            problems.push(FieldProblem { field: name, detail: DOES_NOT_OPEN.to_owned() });
+        }
+        *value = plain.unwrap_or_default().into();
     };
     for (name, value) in &mut fields {
         match value {

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::auth::VmIdentity;
+use super::store::{self, Store};
 use super::vm_side::{Found, find, gone, read};
 use super::wire::json;
 use super::{Ctx, Problem};
@@ -11,6 +12,7 @@ use crate::backup::{self, Kind};
 use crate::bucket::{Bucket, BucketError, Entry};
 use crate::http::{Caller, Host, Reply};
 use crate::keys::{Claims, Scope};
+use crate::s3;
 
 /// How long they live, seconds.
 const LIFE_SECS: u64 = 3600;
@@ -25,11 +27,21 @@ struct TokenRequest {
     scope: String,
 }
 
+/// Where restic is to go, and what lets it in. A store beside the Worker has a key instead of a token: what is public of
+/// it is here, and its secret came with the boot exchange.
 #[derive(Serialize)]
 struct TokenAnswer {
     token: String,
     repository: String,
     expires: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    s3: Option<S3Key>,
+}
+
+#[derive(Serialize)]
+struct S3Key {
+    access_key_id: String,
+    region: String,
 }
 
 /// `POST /vm/token`: a capability for this VM's workspace, for an hour. One for pruning is given once a day, after a backup.
@@ -47,22 +59,31 @@ pub(super) async fn issue<H: Host>(
     let Found { vm, .. } = find(ctx, who).await?.ok_or_else(gone)?;
     let config = &ctx.ready.config;
     let workspace = backup::workspace_of(&vm);
-    let (true, true, Some(workspace)) = (config.backup_key.is_some(), caller.is_bound(), workspace) else {
+    let (true, Some(workspace)) = (store::kind(ctx, caller) != "none", workspace) else {
         return Err(super::backup::not_configured());
     };
+    let place = format!("{}/{workspace}", config.deployment);
     if scope == Scope::Prune {
-        let place = format!("{}/{workspace}", config.deployment);
-        check_due(ctx, &place, caller).await?;
+        check_due(ctx, &place, &Store::of(ctx, caller)?).await?;
     }
     let expires = ctx.now_secs + LIFE_SECS;
+    if let Some(config) = &config.backup_s3 {
+        let s3 = S3Key { access_key_id: config.access_key_id.clone(), region: config.region.clone() };
+        let repository = s3::repository(config, &place);
+        return Ok(json(200, &TokenAnswer { token: String::new(), repository, expires, s3: Some(s3) }));
+    }
     let repository = format!("{}/vm/backup/{workspace}/", ctx.ready.public_url(ctx.head.origin));
     let claims = Claims { scope, expires_secs: Some(expires), workspace, ..who.claims().clone() };
     let token = config.keys.signer().sign(&claims);
-    Ok(json(200, &TokenAnswer { token, repository, expires }))
+    Ok(json(200, &TokenAnswer { token, repository, expires, s3: None }))
 }
 
 /// The mark of the last time lies where no client reaches: it is none of restic's names.
-async fn check_due<H: Host>(ctx: &Ctx<'_, H>, place: &str, bucket: &impl Bucket) -> Result<(), Problem> {
+async fn check_due<H: Host, B: Bucket>(
+    ctx: &Ctx<'_, H>,
+    place: &str,
+    bucket: &Store<'_, H, B>,
+) -> Result<(), Problem> {
     let failed = |it: BucketError| super::backup::failed(ctx, it);
     let mark = format!("{place}/pruned");
     let marked = bucket.list(&mark, None).await.map_err(failed)?.entries.iter().map(stored).max();
@@ -84,7 +105,7 @@ async fn check_due<H: Host>(ctx: &Ctx<'_, H>, place: &str, bucket: &impl Bucket)
     if marked.is_some_and(|it| it.saturating_add(PRUNE_INTERVAL_SECS) > ctx.now_secs) {
         return not_due("that was done less than a day ago");
     }
-    bucket.put(&mark, &[]).await.map_err(failed)
+    bucket.mark(&mark).await.map_err(failed)
 }
 
 fn stored(entry: &Entry) -> u64 {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::auth::VmIdentity;
 use super::wire::json;
-use super::{Ctx, Problem, read_body};
+use super::{Ctx, Problem, read_body, store};
 use crate::backup;
 use crate::cost::Billing;
 use crate::encoding::{base32, base64url};
@@ -51,6 +51,7 @@ struct BootAnswer {
     env: BTreeMap<String, String>,
     provider_credential: String,
     backup_password: String,
+    backup_s3_secret: String,
     restore: String,
     workspace: String,
 }
@@ -68,12 +69,12 @@ impl BootAnswer {
 }
 
 #[derive(Default, Deserialize)]
+#[serde(default)]
 struct Unsealed {
     git_token: String,
     anthropic_api_key: String,
     claude_code_oauth_token: String,
     env: BTreeMap<String, String>,
-    #[serde(default)]
     restore: String,
 }
 
@@ -190,9 +191,11 @@ pub(super) async fn boot<H: Host>(
         (defaults.anthropic_api_key.expose().to_owned(), defaults.claude_code_oauth_token.expose().to_owned())
     };
     let credential = config.vm_credential(provider.name()).map(|it| it.expose().to_owned());
-    let backup_key = config.backup_key.as_ref().filter(|_| body.is_bound());
+    let backup_key = config.backup_key.as_ref().filter(|_| store::kind(ctx, body) != "none");
     let backup_password =
         backup_key.zip(backup::workspace_of(&vm)).map(|(key, it)| backup::password(key, &it));
+    // Nothing to save there, nothing to get in with.
+    let backup_s3 = config.backup_s3.as_ref().filter(|_| backup_password.is_some());
     Ok(json(
         200,
         &BootAnswer {
@@ -202,6 +205,9 @@ pub(super) async fn boot<H: Host>(
             env: unsealed.env,
             provider_credential: credential.unwrap_or_default(),
             backup_password: backup_password.map(|it| it.expose().to_owned()).unwrap_or_default(),
+            backup_s3_secret: backup_s3
+                .map(|it| it.secret_access_key.expose().to_owned())
+                .unwrap_or_default(),
             restore: unsealed.restore,
             ..BootAnswer::bare(who)
         },

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::auth::Authorized;
-use super::backup::{failed, not_configured};
+use super::backup::failed;
+use super::store::Store;
 use super::wire::json;
 use super::{Ctx, Problem};
 use crate::backup::{self, Kind, Target};
@@ -52,18 +53,21 @@ pub(super) async fn list<H: Host>(
     who: &Authorized<'_>,
     bucket: &impl Bucket,
 ) -> Result<Reply, Problem> {
-    let place = place(ctx, who.only(), bucket)?;
+    let (store, place) = (Store::of(ctx, bucket)?, place(ctx, who.only()));
     let mut found: BTreeMap<(String, String), Workspace> = BTreeMap::new();
     let mut cursor = None;
     loop {
-        let page = bucket.list(&place, cursor.as_deref()).await.map_err(|it| failed(ctx, it))?;
+        let page = store.list(&place, cursor.as_deref()).await.map_err(|it| failed(ctx, it))?;
         for entry in page.entries {
             let rest = entry.key.strip_prefix(&place).unwrap_or_default();
             let (owner, rest) = match who.only() {
                 Some(owner) => (owner, rest),
                 None => rest.split_once('/').unwrap_or_default(),
             };
-            let Some((name, path)) = rest.split_once('/') else { continue };
+            // Beside workspaces lie logs, which have no names of repositories.
+            let Some((name, path)) = rest.split_once('/').filter(|(name, _)| name.contains('~')) else {
+                continue;
+            };
             let key = (name.to_owned(), owner.to_owned());
             let workspace = found.entry(key).or_insert_with(|| Workspace {
                 name: name.to_owned(),
@@ -108,25 +112,22 @@ pub(super) async fn delete<H: Host>(
     if !who.sees(owner) || owner.is_empty() || !is_value(owner) {
         return Err(Problem::invalid_field("owner", "must be yourself; only an admin may name others"));
     }
-    let prefix = format!("{}{name}/", place(ctx, Some(owner), bucket)?);
+    let (store, prefix) = (Store::of(ctx, bucket)?, format!("{}{name}/", place(ctx, Some(owner))));
     let failed = |it: BucketError| failed(ctx, it);
     let mut already_gone = true;
     loop {
-        let page = bucket.list(&prefix, None).await.map_err(failed)?;
+        let page = store.list(&prefix, None).await.map_err(failed)?;
         let keys: Vec<String> = page.entries.into_iter().map(|it| it.key).collect();
         if keys.is_empty() {
             return Ok(json(200, &Deletion { deleted: true, already_gone, name }));
         }
         already_gone = false;
-        bucket.delete(&keys).await.map_err(failed)?;
+        store.delete(&keys).await.map_err(failed)?;
     }
 }
 
 /// Where everything of an owner lies, or of all.
-fn place<H>(ctx: &Ctx<'_, H>, owner: Option<&str>, bucket: &impl Bucket) -> Result<String, Problem> {
-    if !bucket.is_bound() {
-        return Err(not_configured());
-    }
+fn place<H>(ctx: &Ctx<'_, H>, owner: Option<&str>) -> String {
     let deployment = &ctx.ready.config.deployment;
-    Ok(owner.map_or_else(|| format!("{deployment}/"), |it| format!("{deployment}/{it}/")))
+    owner.map_or_else(|| format!("{deployment}/"), |it| format!("{deployment}/{it}/"))
 }

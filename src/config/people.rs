@@ -161,9 +161,10 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             return None;
         }
         if known.iter().any(|it| it.owner == name) {
-            let detail = match name == DEFAULT_OWNER {
-                true => format!("the name '{name}' belongs to API_TOKEN"),
-                false => format!("'{name}' stands twice"),
+            let detail = if name == DEFAULT_OWNER {
+                format!("the name '{name}' belongs to API_TOKEN")
+            } else {
+                format!("'{name}' stands twice")
             };
             self.problem(KEY, detail);
             return None;

@@ -91,7 +91,7 @@ impl Signatures for Platform {
     }
 }
 
-/// WebCrypto's `RSASSA-PKCS1-v1_5`. The bytes are copied: the runtime reads them when this memory may have grown.
+/// The platform's own `RSASSA-PKCS1-v1_5`. The bytes are copied: the runtime reads them when this memory may have grown.
 async fn verify(key: &RsaKey, signed: &[u8], signature: &[u8]) -> Result<JsValue, JsValue> {
     let subtle = global().crypto()?.subtle();
     let algorithm: Object = JSON::parse(r#"{"name":"RSASSA-PKCS1-v1_5","hash":"SHA-256"}"#)?.unchecked_into();

@@ -1,6 +1,6 @@
 //! AWS EC2: calls as values, answers read into our types, and the functions that send one through the other. Creation is in
 //! `create`, what is sold and for how much in `catalogue`, power and snapshots in `power`, network, security group and leftovers
-//! in `shared`, signatures in `sign`, the XML of answers in `xml` and `schema`. Labels are EC2's tags as they are.
+//! in `shared`, the XML of answers in `schema`. Labels are EC2's tags as they are.
 //!
 //! Everything is per region, so our ids are `<region>-<EC2's id>` and a listing asks all regions side by side. Facts are from the
 //! Amazon EC2 API Reference (2016-11-15) unless a comment says otherwise. EC2 is eventually consistent ("Ensure idempotency" and
@@ -11,9 +11,7 @@ mod create;
 mod power;
 mod schema;
 mod shared;
-mod sign;
 mod storage;
-mod xml;
 
 use std::fmt::Write as _;
 
@@ -23,9 +21,9 @@ use crate::config::Ec2Config;
 use crate::http::{Clock, Http, Method, PROVIDER_TIMEOUT_MS, Random, Request, Response};
 use crate::labels::{LabelChange, LabelSet, Selector};
 use crate::model::{ProviderName, Vm};
+use crate::sigv4::{self, Key};
+use crate::xml::Element;
 use schema::Instance;
-use sign::Key;
-use xml::Element;
 
 /// Largest user data, bytes before base64 ("Run commands when you launch an EC2 instance with user data input").
 pub const USER_DATA_MAX_BYTES: usize = 16_384;
@@ -283,7 +281,7 @@ impl Ec2 {
             body: query.body(),
             timeout_ms: PROVIDER_TIMEOUT_MS,
         };
-        sign::sign(&mut request, &self.key, &query.region, "ec2", now_secs);
+        sigv4::sign(&mut request, &self.key, &query.region, "ec2", now_secs);
         request
     }
 

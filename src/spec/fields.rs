@@ -3,7 +3,8 @@
 
 use serde_json::{Map, Value};
 
-use super::{FieldProblem, STAND_IN_REPO, Start, parse};
+use super::{FieldProblem, Restore, STAND_IN_REPO, Start, parse};
+use crate::backup;
 use crate::config::Defaults;
 use crate::model::ProviderName;
 use crate::repo_url::RepoUrl;
@@ -150,6 +151,19 @@ impl Fields {
         }
     }
 
+    pub(super) fn restore(&mut self) -> Restore {
+        let check = |it: &str| {
+            let fits = matches!(it, "latest" | "none") || backup::is_id(it);
+            fits.then_some(())
+                .ok_or("must be latest, none or the id of a backup, as GET /workspaces tells it")
+        };
+        match self.checked("restore", check).as_deref() {
+            None | Some("latest") => Restore::Latest,
+            Some("none") => Restore::None,
+            Some(id) => Restore::Backup(id.to_owned()),
+        }
+    }
+
     pub(super) fn branch(&mut self) -> String {
         self.checked("branch", check_branch).unwrap_or_default()
     }
@@ -221,18 +235,11 @@ impl Fields {
         })
     }
 
-    /// Fields of later work and unknown fields are refused: silently leaving one out could cost money or work.
+    /// Unknown fields are refused: silently leaving one out could cost money or work.
     pub(super) fn finish(&mut self) -> Vec<FieldProblem> {
-        const LATER: [&str; 1] = ["restore"];
-        for (field, value) in std::mem::take(&mut self.fields) {
-            if LATER.contains(&field.as_str()) {
-                if !value.is_null() {
-                    self.problem(&field, "is not available yet");
-                }
-            } else {
-                let shown: String = field.chars().filter(|it| !it.is_control()).take(64).collect();
-                self.problem(&shown, "is not a field of this request");
-            }
+        for (field, _) in std::mem::take(&mut self.fields) {
+            let shown: String = field.chars().filter(|it| !it.is_control()).take(64).collect();
+            self.problem(&shown, "is not a field of this request");
         }
         std::mem::take(&mut self.problems)
     }

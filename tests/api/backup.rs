@@ -281,7 +281,7 @@ fn without_a_bucket_the_answer_says_what_to_configure() {
         answer.is_problem(
             404,
             "backups_not_configured",
-            "There are no backups here: they take an R2 bucket, bound as BACKUPS in wrangler.toml, and BACKUP_KEY.",
+            "There are no backups here: they take BACKUP_KEY, and an R2 bucket, bound as BACKUPS in wrangler.toml, or BACKUP_S3_BUCKET.",
         );
     }
 }

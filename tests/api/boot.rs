@@ -69,7 +69,7 @@ fn a_vm_without_given_secrets_gets_its_own_and_the_defaults() {
         "password": signer().password(VM).expose(),
         "link_key": mayfly::encoding::base64url(&signer().link_key(VM)),
         "git_token": "", "anthropic_api_key": "", "claude_code_oauth_token": "", "env": {},
-        "provider_credential": "", "backup_password": "", "restore": "",
+        "provider_credential": "", "backup_password": "", "backup_s3_secret": "", "restore": "",
     });
     assert_eq!(secrets_of(&boot(&booting(), IPV4)), own);
     let mut want = own;

@@ -95,12 +95,16 @@ fn a_body_is_not_read_before_the_token_is_known() {
 }
 
 #[test]
-fn unknown_fields_and_those_of_later_work_are_refused() {
+fn unknown_fields_are_refused() {
     one_problem(&with("repo-url", "x"), "repo-url", "is not a field of this request");
     one_problem(&with("REPO_URL", "x"), "REPO_URL", "is not a field of this request");
     one_problem(&with("a\nb\u{7}", 1), "ab", "is not a field of this request");
     one_problem(&with(&"x".repeat(500), 1), &"x".repeat(64), "is not a field of this request");
-    one_problem(&with("restore", "x"), "restore", "is not available yet");
+    one_problem(
+        &with("restore", "x"),
+        "restore",
+        "must be latest, none or the id of a backup, as GET /workspaces tells it",
+    );
 }
 
 #[test]

@@ -24,6 +24,8 @@ mod owners;
 mod providers;
 mod reaper;
 mod reports;
+mod restore;
+mod s3;
 mod script;
 mod seal;
 mod snapshots;

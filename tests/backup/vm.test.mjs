@@ -4,28 +4,24 @@
  */
 
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtempSync } from 'node:fs';
-import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { startFakeCloud } from '../e2e/support/cloud.mjs';
 import { startWorker } from '../e2e/support/worker.mjs';
 import { cacheDir } from '../run/prepare.mjs';
-import { RESTIC, plant, survey } from './support.mjs';
+import { REPO, machine, missing } from './machine.mjs';
+import { survey } from './support.mjs';
 
-const SCRIPTS = fileURLToPath(new URL('../../cloud-init/', import.meta.url));
-const REPO = 'https://github.com/octocat/Hello-World';
 const ANNS = 'a-token-of-anns-for-tests';
-const missing =
-  [RESTIC, 'python3', 'git'].filter((it) => spawnSync(it, ['--version']).error).map((it) => `no ${it} here`)[0] ?? false;
 const options = { skip: missing };
 
 let cloud;
 let worker;
 let root;
+let boot, backup, work, workspace, claude;
 
 before(async () => {
   if (missing) return;
@@ -34,79 +30,13 @@ before(async () => {
   const digest = createHash('sha256').update(ANNS).digest('hex');
   const vars = { ...cloud.vars, BACKUP_KEY: 'a-backup-key-for-tests-0123456789', API_TOKENS: JSON.stringify({ ann: digest }) };
   worker = await startWorker({ vars, bucket: true });
+  ({ boot, backup, work, workspace, claude } = machine({ cloud, worker, root }));
 });
 after(async () => {
   await worker?.close();
   await cloud?.close();
   if (root) await rm(root, { recursive: true, force: true });
 });
-
-/** Creates a VM and puts on its empty disk what its first boot would. */
-async function boot(request = {}, { token } = {}) {
-  const known = new Set((await cloud.state()).servers.map((it) => it.id));
-  const created = await worker.api('POST', '/vms', { repo_url: REPO, ...request }, { token });
-  assert.equal(created.status, 201, JSON.stringify(created.body));
-  const server = (await cloud.state()).servers.find((it) => !known.has(it.id));
-  const machine = machineOf(await (await fetch(`${cloud.url}/_fake/servers/${server.id}/user-data`)).text());
-  const exchange = await fetch(`${worker.url}/vm/boot`, {
-    method: 'POST',
-    headers: {
-      authorization: `Bearer ${machine.capability}`,
-      'cf-connecting-ip': server.public_net.ipv4.ip,
-      'content-type': 'application/json',
-    },
-    body: JSON.stringify({ sealed: machine.sealed }),
-  });
-  const secrets = await exchange.json();
-  assert.equal(exchange.status, 200, JSON.stringify(secrets));
-  await rm(root, { recursive: true, force: true });
-  const put = async (path, text) => {
-    await mkdir(join(root, path, '..'), { recursive: true });
-    await writeFile(join(root, path), text, { mode: 0o600 });
-  };
-  await put('etc/mayfly/vm.json', JSON.stringify({ ...machine, worker: worker.url }));
-  await put('etc/mayfly/values/repo_name', 'Hello-World');
-  for (const name of ['backup_password', 'restore']) await put(`etc/mayfly/secrets/${name}`, secrets[name]);
-  await mkdir(join(root, 'var/lib/mayfly'), { recursive: true });
-  return { id: created.body.vm.id, secrets, machine };
-}
-
-/** The VM's description, from its user data. */
-function machineOf(userData) {
-  const [, json] = /path: \/etc\/mayfly\/vm\.json\n.*\n\s+content: (".*")\n/.exec(userData);
-  return JSON.parse(JSON.parse(json));
-}
-
-/** Runs the VM's script as a VM does. Resolves to its exit status and what it said. */
-function backup(what) {
-  const env = {
-    PATH: process.env.PATH,
-    MAYFLY_ROOT: root,
-    PYTHONPATH: `${SCRIPTS}vm`,
-    PYTHONDONTWRITEBYTECODE: '1',
-  };
-  const child = spawn('python3', [`${SCRIPTS}workspace/backup.py`, what], { env, stdio: ['ignore', 'pipe', 'pipe'] });
-  let out = '';
-  child.stdout.on('data', (chunk) => (out += chunk));
-  child.stderr.on('data', (chunk) => (out += chunk));
-  return new Promise((done) => child.on('close', (code) => done({ code, out })));
-}
-
-const workspace = () => join(root, 'workspaces/Hello-World');
-const claude = () => join(root, 'home/dev/.claude');
-
-/** Somebody's work: commits, changes, a conversation, a login. */
-async function work() {
-  await mkdir(workspace(), { recursive: true });
-  const git = (...args) => assert.equal(spawnSync('git', ['-C', workspace(), '-c', 'user.name=a', '-c', 'user.email=a@b', ...args]).status, 0);
-  git('init', '-q', '-b', 'main');
-  await plant(workspace(), 2_000_000);
-  git('add', 's0');
-  git('commit', '-qm', 'some');
-  await mkdir(join(claude(), 'projects/-workspaces-Hello-World'), { recursive: true });
-  await writeFile(join(claude(), 'projects/-workspaces-Hello-World/session.jsonl'), '{"type":"user"}\n');
-  await writeFile(join(claude(), '.credentials.json'), 'a login made by hand', { mode: 0o600 });
-}
 
 const everything = async () => [...(await survey(workspace())), ...(await survey(claude()))];
 
@@ -140,6 +70,26 @@ test('old backups go by the token for it, which is given once a day', options, a
   const again = await backup('tick');
   assert.equal(again.code, 0, again.out);
   assert.doesNotMatch(again.out, /tidied/);
+});
+
+test('a request says which work comes back: an older backup, none, and never one that is not there', options, async () => {
+  const { body } = await worker.api('GET', '/workspaces');
+  const [oldest] = body.workspaces[0].snapshots;
+  assert.ok(body.workspaces[0].snapshots.length > 1, 'there is a newer one');
+  await boot({ restore: oldest.id });
+  const restored = await backup('restore');
+  assert.equal(restored.code, 0, restored.out);
+  assert.deepEqual(await everything(), kept.tree, 'the file that came later is not there');
+  await boot({ restore: 'none' });
+  assert.equal((await backup('restore')).code, 75);
+  await assert.rejects(readdir(workspace()), 'nothing came back');
+  const before = (await cloud.state()).servers.length;
+  const refused = await worker.api('POST', '/vms', { repo_url: REPO, restore: '0'.repeat(64) });
+  assert.deepEqual([refused.status, refused.body.errors.map((it) => it.field)], [400, ['restore']]);
+  assert.equal((await cloud.state()).servers.length, before);
+  await boot();
+  assert.equal((await backup('restore')).code, 0);
+  assert.equal(await readFile(join(workspace(), 'more'), 'utf8'), 'more');
 });
 
 test('no secret of a backup is anywhere but in files of root, and in no answer but the exchange', options, async () => {

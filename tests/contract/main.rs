@@ -11,6 +11,7 @@ mod ec2_more;
 mod hetzner;
 mod ovh;
 mod scaleway;
+mod scaleway_more;
 mod suite;
 mod vendor;
 

@@ -3,7 +3,7 @@
 
 use mayfly::labels::LabelSet;
 use mayfly::model::VmState;
-use mayfly::providers::{ErrorKind, Power, Provider};
+use mayfly::providers::{ErrorKind, Power};
 use serde_json::{Value, json};
 
 use super::hetzner::lost;
@@ -17,7 +17,7 @@ use super::vendor::{Going, Known, Refusal, Vendor, of_vm};
 
 pub(crate) struct Scaleway;
 
-const ZONE: &str = "fr-par-1";
+pub(crate) const ZONE: &str = "fr-par-1";
 const IDS: [&str; 2] = ["973b1d4a-3d01-4220-a4fa-7a2b89c8a557", "489bbc33-127b-4f08-b633-1d4287572df5"];
 const NATIVES: [&str; 2] =
     ["fr-par-1-973b1d4a-3d01-4220-a4fa-7a2b89c8a557", "fr-par-1-489bbc33-127b-4f08-b633-1d4287572df5"];
@@ -25,7 +25,7 @@ const VOLUME: &str = "ae66fe19-f471-4cf4-a7da-fbfbbd33fb19";
 const GROUP: &str = "1b9a6a2e-4f4c-4d8e-9d3b-0c6b0e5f7a11";
 const IMAGE: &str = "ec31d73d-ca36-4536-adf4-0feb76d30379";
 const SNAPSHOT: &str = "fr-par-1-748fc36f-7f34-40b3-8333-999eee979032";
-const OURS: &str = "managed-by%3Dmayfly%2Cmayfly-deployment%3Dmayfly";
+pub(crate) const OURS: &str = "managed-by%3Dmayfly%2Cmayfly-deployment%3Dmayfly";
 
 fn instance(zone: &str, path: &str) -> String {
     format!("{SCALEWAY_API_URL}/instance/v1/zones/{zone}{path}")
@@ -51,7 +51,7 @@ fn action(action: &str) -> Exchange {
     post(&format!("{}/action", one_server())).json(json!({"action": action}))
 }
 
-fn gives(call: Exchange, status: u16, fixture: &str) -> Exchange {
+pub(crate) fn gives(call: Exchange, status: u16, fixture: &str) -> Exchange {
     call.fixture_of("scaleway", status, fixture)
 }
 
@@ -84,12 +84,12 @@ fn in_state(state: &str, actions: &[&str]) -> Value {
     json!({ "server": server })
 }
 
-fn list_page(kind: &str, zone: &str, tags: &str, page: usize) -> Exchange {
+pub(crate) fn list_page(kind: &str, zone: &str, tags: &str, page: usize) -> Exchange {
     let query = format!("project={SCALEWAY_PROJECT_ID}&tags={tags}&page={page}&per_page=100");
     script::get(instance(zone, &format!("/{kind}?{query}")))
 }
 
-fn servers(it: &[Known]) -> Value {
+pub(crate) fn servers(it: &[Known]) -> Value {
     json!({"servers": it.iter().map(server).collect::<Vec<_>>()})
 }
 
@@ -358,7 +358,7 @@ impl Vendor for Scaleway {
     }
 }
 
-fn catalogue_of(zone: &str) -> Vec<Exchange> {
+pub(crate) fn catalogue_of(zone: &str) -> Vec<Exchange> {
     let call =
         |path: &str| script::get(instance(zone, &format!("/products/servers{path}?page=1&per_page=100")));
     vec![
@@ -465,44 +465,4 @@ fn a_server_that_cannot_be_started_is_deleted_again_and_the_next_place_tried() {
     let created = suite::create_by(&Scaleway, booted(script, 1)).map_err(|(error, _)| error.sentence());
     let outcomes: Vec<&str> = created.expect("a VM").attempts.iter().map(|it| it.outcome).collect();
     assert_eq!(outcomes, ["provider_capacity", "created"]);
-}
-
-/// With two zones.
-fn two_zones() -> Provider {
-    let app = Scaleway.settings().with("SCALEWAY_ZONES", "fr-par-1, nl-ams-1").app();
-    app.ready().expect("configured").providers[0].clone()
-}
-
-#[test]
-fn zones_are_asked_side_by_side_and_one_that_fails_hides_no_other() {
-    let other = list_page("servers", "nl-ams-1", OURS, 1);
-    let script = Script::new().side_by_side([
-        gives(list_page("servers", ZONE, OURS, 1), 401, "error.denied_authentication"),
-        other.gives(200, &servers(&[Known::ours(1)])),
-    ]);
-    let host = TestHost::new(script);
-    let mut shown = 0;
-    let selector = mayfly::labels::Selector::deployment("mayfly");
-    let listed = block_on(two_zones().for_each(&host, &selector, |_| shown += 1));
-    assert_eq!(listed.map_err(|it| it.kind), Err(ErrorKind::Unauthorized));
-    assert_eq!((shown, host.most_in_flight()), (1, 2));
-}
-
-#[test]
-fn what_is_sold_is_told_zone_by_zone() {
-    let script = Script::new().side_by_side(catalogue_of(ZONE).into_iter().chain(catalogue_of("nl-ams-1")));
-    let host = TestHost::new(script);
-    let catalogue = block_on(two_zones().catalogue(&host, 0)).expect("a catalogue");
-    let offers: Vec<(&str, &str)> =
-        catalogue.offers.iter().map(|it| (it.server_type.as_str(), it.location.as_str())).collect();
-    // Out of service, of another architecture, out of stock, with a GPU, without a disk of their own: the others.
-    let types = ["DEV1-L", "DEV1-M", "DEV1-S"];
-    let want: Vec<(&str, &str)> =
-        [ZONE, "nl-ams-1"].iter().flat_map(|zone| types.map(|it| (it, *zone))).collect();
-    assert_eq!(offers, want);
-    let medium = catalogue.rank(mayfly::model::Size::Medium, None);
-    assert_eq!(medium[0].server_type, "DEV1-M");
-    assert_eq!(medium[0].price.map(|it| it.micros_per_hour), Some(25_560));
-    assert_eq!(medium[0].memory_gib.to_string(), "4");
-    assert_eq!(catalogue.locations[1].city, "Amsterdam");
 }

@@ -37,7 +37,7 @@ export function someOptions() {
     errors: [], profiles: [{ name: 'coding', title: 'Coding' }],
     web_uis: [{ name: 'cloudcli', title: 'CloudCLI' }, { name: 'ttyd', title: 'Terminal' }, { name: 'code-server', title: 'VS Code in the browser' }],
     defaults: { provider: 'hetzner', size: 'medium', location: null, profile: 'coding', web_ui: 'cloudcli', image: 'debian-13', idle_minutes: 30, max_hours: 12 },
-    limits: { max_hours: 168, idle_minutes_min: 5 },
+    limits: { max_hours: 168, idle_minutes_min: 5 }, backups: 'r2',
     configured: { anthropic_api_key: true, claude_code_oauth_token: false, git_token: false, ssh_public_key: true },
   };
 }
@@ -89,7 +89,7 @@ export async function startStub({ allowOrigin = null, port = 0 } = {}) {
   const headers = await pageHeaders();
   const stub = {
     token: 'stub-token-not-a-secret', vms: [], errors: [], options: someOptions(), healthz: { status: 'ok', version: '0.1.0', simulation: false, access: false },
-    delayMs: 0, answers: new Map(), /** @type {Seen[]} */ seen: [], created: new Map(), snapshots: [], orphans: [], document: await readFile(DOCUMENT, 'utf8'), openUrl: null, url: '', stop: null, pageHits: [],
+    delayMs: 0, answers: new Map(), /** @type {Seen[]} */ seen: [], created: new Map(), snapshots: [], workspaces: [], orphans: [], document: await readFile(DOCUMENT, 'utf8'), openUrl: null, url: '', stop: null, pageHits: [],
   };
 
   const listing = () => {
@@ -118,6 +118,7 @@ export async function startStub({ allowOrigin = null, port = 0 } = {}) {
       stub.snapshots = stub.snapshots.filter((one) => `/snapshots/${one.id}` !== seen.path);
       return { status: 200, body: { deleted: true, already_gone: false, id: seen.path.slice(11) } };
     }
+    if (seen.path === '/workspaces') return { status: 200, body: { workspaces: stub.workspaces, size_bytes: 0 } };
     if (seen.path === '/orphans') return { status: 200, body: { orphans: stub.orphans, errors: [] } };
     if (seen.path === '/reap') return { status: 200, body: { dry_run: false, reaped: stub.orphans.splice(0), failed: [], of_others: 0 } };
     const [, id, action] = /^\/vms\/([^/]+)(?:\/(\w+))?$/.exec(seen.path) ?? [];
@@ -160,7 +161,7 @@ export async function startStub({ allowOrigin = null, port = 0 } = {}) {
 
   const server = createServer(async (request, response) => {
     const path = new URL(request.url, 'http://stub').pathname;
-    const isApi = /^\/(healthz|options|vms|snapshots|orphans|reap|seal|openapi\.json)(\/|$)/.test(path);
+    const isApi = /^\/(healthz|options|vms|snapshots|workspaces|orphans|reap|seal|openapi\.json)(\/|$)/.test(path);
     if (!isApi) return servePage(path, response, headers, stub);
     const cors = allowOrigin && request.headers.origin === allowOrigin()
       ? { 'access-control-allow-origin': request.headers.origin, 'access-control-allow-headers': 'authorization, content-type, idempotency-key', 'access-control-allow-methods': 'GET, POST, DELETE', ...(stub.healthz.access && { 'access-control-allow-credentials': 'true' }) }

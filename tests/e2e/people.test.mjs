@@ -26,16 +26,22 @@ before(async () => {
   const people = { ann: sha256(TOKENS.ann), bob: { sha256: sha256(TOKENS.bob), max_vms: 1 }, root: { sha256: sha256(TOKENS.root), admin: true } };
   const vars = { ...cloud.vars, API_TOKEN: undefined, API_TOKENS: JSON.stringify(people), BACKUP_KEY: 'a-backup-key-for-tests-0123456789' };
   worker = await startWorker({ vars, bucket: true });
-  vm = (await ann('POST', '/vms', { repo_url: REPO })).body.vm;
-  late = (await ann('POST', '/vms', { repo_url: REPO })).body.vm;
-  await expire(late.id);
-  snapshot = (await ann('POST', `/vms/${vm.id}/snapshots`)).body.snapshot;
-  assert.equal(snapshot.owner, 'ann');
+  await stage();
 });
 after(async () => {
   await worker?.close();
   await cloud?.close();
 });
+
+/** Ann has a VM, one that is past its end, and a snapshot. */
+async function stage() {
+  vm = (await ann('POST', '/vms', { repo_url: REPO })).body.vm;
+  late = (await ann('POST', '/vms', { repo_url: REPO })).body.vm;
+  await expire(late.id);
+  snapshot = (await ann('POST', `/vms/${vm.id}/snapshots`)).body.snapshot;
+  assert.equal(snapshot.owner, 'ann');
+  await until('the snapshot is complete', async () => (await ann('GET', '/snapshots')).body.snapshots.every((it) => it.is_ready));
+}
 
 /** As somebody with the project's token could, too. */
 async function expire(id) {
@@ -68,9 +74,9 @@ const leavesAnns = ({ status, body }) => {
   assert.deepEqual([body.reaped, body.of_others], [[], 1], JSON.stringify(body));
 };
 
-/** Every route that takes a token: what Bob is answered, then what the admin is; in this order, which ends with deletions. */
+/** Every route that takes a token: what Bob is answered, the admin, and Ann where it differs; in an order that ends with deletions. */
 const MATRIX = () => [
-  ['GET /options', null, ({ body }) => assert.deepEqual([body.owner, body.admin], ['bob', false]), ({ body }) => assert.deepEqual([body.owner, body.admin], ['root', true])],
+  ['GET /options', null, ({ body }) => assert.deepEqual([body.owner, body.admin], ['bob', false]), ({ body }) => assert.deepEqual([body.owner, body.admin], ['root', true]), ({ body }) => assert.deepEqual([body.owner, body.admin], ['ann', false])],
   ['GET /health/providers', null, isFine, isFine],
   ['GET /vms', null, shows('vms', { id: vm.id, to: false }), shows('vms', { id: vm.id, to: true })],
   ['GET /metrics', null, ({ body }) => assert.doesNotMatch(body, /ann/), ({ body }) => assert.match(body, /owner="ann"/)],
@@ -82,17 +88,17 @@ const MATRIX = () => [
   ['POST /vms/{id}/stop', null, isNobodys, isFine],
   ['POST /vms/{id}/start', null, isNobodys, isReached],
   ['GET /snapshots', null, shows('snapshots', { id: snapshot.id, to: false }), shows('snapshots', { id: snapshot.id, to: true })],
-  ['POST /vms', { repo_url: REPO, snapshot_id: snapshot.id, size: 'large' }, isRefused('invalid_request'), ({ body }) => assert.equal(body.vm.owner, 'root')],
+  ['POST /vms', { repo_url: REPO, snapshot_id: snapshot.id, size: 'large' }, isRefused('invalid_request'), ({ body }) => assert.equal(body.vm.owner, 'root'), ({ body }) => assert.equal(body.vm.owner, 'ann')],
   ['POST /user-data', { repo_url: REPO }, isFine, isFine],
   ['POST /seal', { secret: 'x' }, isFine, isFine],
   ['POST /snapshots/golden', { profile: 'none' }, isRefused('invalid_request'), isRefused('invalid_request')],
   ['GET /workspaces', null, isFine, isFine],
   ['DELETE /workspaces/{name}', null, isRefused('invalid_request'), isFine],
   ['GET /orphans', null, shows('orphans', { id: late.id, to: false }), shows('orphans', { id: late.id, to: true })],
-  ['POST /reap', null, leavesAnns, ({ body }) => assert.deepEqual(body.reaped.map((it) => it.id), [late.id])],
+  ['POST /reap', null, leavesAnns, ({ body }) => assert.deepEqual(body.reaped.filter((it) => it.kind === 'vm').map((it) => it.id), [late.id])],
   ['DELETE /orphans', null, leavesAnns, isFine],
   ['DELETE /snapshots/{id}', null, ({ body }) => assert.equal(body.already_gone, true), ({ body }) => assert.equal(body.already_gone, false)],
-  ['DELETE /vms', null, ({ body }) => assert.deepEqual([body.deleted, body.remaining], [[], 0]), ({ body }) => assert.equal(JSON.stringify(body).includes(vm.id), false)],
+  ['DELETE /vms', null, ({ body }) => assert.deepEqual([body.deleted, body.remaining], [[], 0]), ({ body }) => assert.equal(JSON.stringify(body).includes(vm.id), false), ({ body }) => assert.equal(JSON.stringify(body).includes(vm.id), true)],
   ['DELETE /vms/{id}', null, isNobodys, isFine],
 ];
 
@@ -102,12 +108,12 @@ const pathOf = (path) => path
   .replace('{name}', 'github.com~octocat~Hello-World?owner=ann');
 
 async function walk(call, column) {
-  for (const [route, body, ...expected] of MATRIX()) {
+  for (const [route, body, ofBob, ofRoot, ofAnn = ofRoot] of MATRIX()) {
     const [method, path] = route.split(' ');
     const query = route === 'DELETE /vms' ? '?confirm=all' : '';
-    const answer = await call(method, pathOf(path) + query, body);
+    const answer = await call(method, pathOf(path) + query, body ?? undefined);
     try {
-      expected[column](answer);
+      [ofBob, ofRoot, ofAnn][column](answer);
     } catch (error) {
       throw new Error(`${route}: ${answer.status} ${error.message}`, { cause: error });
     }
@@ -149,7 +155,6 @@ test('a secret that Ann sealed is worth nothing to Bob, and a key to Ann', async
 });
 
 test('an admin sees it all, and may end it', async () => {
-  await until('the snapshot is complete', async () => (await ann('GET', '/snapshots')).body.snapshots.every((it) => it.is_ready));
   await walk(root, 1);
   const left = await until('what is deleted is gone', async () => {
     const { vms } = (await root('GET', '/vms')).body;
@@ -158,4 +163,10 @@ test('an admin sees it all, and may end it', async () => {
   assert.ok(left);
   const snapshots = (await root('GET', '/snapshots')).body.snapshots;
   assert.equal(snapshots.some((it) => it.id === snapshot.id), false);
+});
+
+test('what is Ann’s is hers, by every route', async () => {
+  await stage();
+  await walk(ann, 2);
+  assert.equal((await anns()).length, 0);
 });

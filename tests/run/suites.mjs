@@ -33,7 +33,7 @@ export const SUITES = [
     run: nodeTests,
   },
   { name: 'page', files: filesOf('tests/e2e').filter((it) => BROWSER_FILES.test(it)), needs: [worker, fakeCloud], run: browserTests },
-  { name: 'backup', files: filesOf('tests/backup'), needs: [worker, fakeCloud, needRestic], run: nodeTests },
+  { name: 'backup', files: filesOf('tests/backup'), needs: [worker, fakeCloud, needRestic, needMoto], run: nodeTests },
   { name: 'stand-ins', files: filesOf('tests/vm/stand-ins'), run: nodeTests },
   { name: 'vm', needs: [worker, fakeCloud], run: bootOnce },
 ];

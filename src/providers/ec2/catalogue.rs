@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::schema::{
     self, GetProducts, InstanceType, PricedProduct, ProductAttributes, ProductFilter, Products,
 };
-use super::{Ec2, Error, NAME, Query, parse, parse_error, send_repeatable, sign};
+use super::{Ec2, Error, NAME, Query, parse, parse_error, send_repeatable};
 use crate::http::{Clock, Http, Method, PROVIDER_TIMEOUT_MS, Random, Request};
 use crate::model::{Currency, MONTH_HOURS, Price, Size, parse_micros};
 use crate::providers::error::ErrorKind;
 use crate::providers::{Catalogue, Location, MAX_PAGES, Offer, side_by_side};
+use crate::sigv4;
 
 /// Every instance's root volume, GiB.
 pub(super) const DISK_GIB: u32 = 40;
@@ -121,7 +122,7 @@ impl Ec2 {
             body: serde_json::to_vec(&body).unwrap_or_default(),
             timeout_ms: PROVIDER_TIMEOUT_MS,
         };
-        sign::sign(&mut request, &self.key, PRICING_REGION, "pricing", now_secs);
+        sigv4::sign(&mut request, &self.key, PRICING_REGION, "pricing", now_secs);
         request
     }
 

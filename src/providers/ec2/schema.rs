@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::xml::Element;
 use super::{NAME, native};
 use crate::encoding::from_rfc3339;
 use crate::labels::VmLabels;
 use crate::model::{Vm, VmId, VmState};
+use crate::xml::Element;
 
 /// An instance.
 #[derive(Clone, Debug)]

@@ -50,6 +50,58 @@ container() {
   [[ $output == "in "*bash ]]
 }
 
+# shell [KILLED] LINE...: types lines into a shell of the container, at a terminal, and leaves it or kills it.
+shell() {
+  python3 - "$@" <<'PY'
+import os, pty, select, signal, sys
+lines = sys.argv[1:]
+killed = lines[0] == "KILLED" and bool(lines.pop(0))
+child, terminal = pty.fork()
+if child == 0:
+    os.execv("/opt/mayfly/workspace/container/enter", ["enter"])
+def until(mark):
+    said = b""
+    while mark not in said:
+        if not select.select([terminal], [], [], 10)[0]:
+            sys.exit(f"no {mark} in {said}")
+        said += os.read(terminal, 4096)
+    return said
+os.write(terminal, b"PS1=pro; PS1=${PS1}mpt\\ \n")
+until(b"prompt ")
+for line in lines:
+    os.write(terminal, line.encode() + b"\n")
+    print(until(b"prompt ").decode())
+if killed:
+    os.kill(child, signal.SIGKILL)
+else:
+    os.write(terminal, b"exit\n")
+os.waitpid(child, 0)
+PY
+}
+
+@test "what was typed into a shell outlives it, however it ends, and the next one finds it" {
+  : >/mnt/mayfly/env.sh
+  mkdir -p /home/dev/.claude
+  rm -f /home/dev/.claude/.bash_history ~/.bash_history
+  shell KILLED 'echo first' 'echo "second one"'
+  [ "$(stat -c %a /home/dev/.claude/.bash_history)" = 600 ]
+  shell 'echo third'
+  run shell history
+  [[ $output == *'echo first'*'echo "second one"'*'echo third'*history* ]]
+  [ "$(grep -c first /home/dev/.claude/.bash_history)" -eq 1 ]
+  [ ! -e ~/.bash_history ]
+  # Who wants no history has none.
+  shell 'unset HISTFILE' 'echo unseen'
+  ! grep -q unseen /home/dev/.claude/.bash_history
+  [ ! -e ~/.history ]
+  # A folder that cannot be written is no noise at every prompt.
+  rm -rf /home/dev/.claude
+  run shell 'echo still here'
+  [ "$status" -eq 0 ]
+  [[ $output == *'still here'* ]]
+  [[ $output != *'annot'* ]]
+}
+
 @test "root is told that it is in a sandbox" {
   : >/mnt/mayfly/env.sh
   [ "$(/opt/mayfly/workspace/container/enter sh -c 'echo $IS_SANDBOX')" = 1 ]

@@ -46,6 +46,7 @@ class Backups(Machine):
         self.put("home/dev/.claude/projects/x/session.jsonl", '{"said": "hello"}\n')
         self.put("home/dev/.claude/.credentials.json", "a login made by hand")
         self.put("home/dev/.bash_history", "make\n")
+        self.put("home/dev/.claude/.bash_history", "cargo test\n")
 
     def run_backup(self, what, expect=0):
         with mock.patch("builtins.print") as said:
@@ -79,6 +80,7 @@ class Backups(Machine):
         self.assertEqual(self.get("home/dev/.claude/projects/x/session.jsonl"), '{"said": "hello"}\n')
         self.assertEqual(self.get("home/dev/.claude/.credentials.json"), "a login made by hand")
         self.assertEqual(self.get("home/dev/.bash_history"), "make\n")
+        self.assertEqual(self.get("home/dev/.claude/.bash_history"), "cargo test\n")
         self.assertTrue(os.path.isdir(f"{self.workspace}/.git"))
 
     def test_only_ignored_folders_that_a_build_makes_again_are_left_out(self):
@@ -242,9 +244,29 @@ class Tokens(Machine):
         self.assertNotIn(token, " ".join(self.backup.environment().values()))
         self.assertEqual(self.backup.masked(f"dial https://x:{token}@y"), "dial https://x:[token]@y")
 
+    def test_the_key_of_an_s3_store_is_in_restics_environment_alone(self):
+        self.put("etc/mayfly/secrets/backup_password", "the password")
+        self.put("etc/mayfly/secrets/backup_s3_secret", "the/secret+of=the key")
+        place = "s3:https://s3.example/kept/mayfly/ann/h~o~r"
+        self.serve(lambda *_: (200, {"token": "", "repository": place, "expires": 1, "s3": {"access_key_id": "AKID", "region": "eu-central-1"}}))
+        self.assertTrue(self.backup.connect())
+        self.assertEqual(self.get("run/mayfly/backup/repository"), place)
+        env = self.backup.environment()
+        self.assertEqual({key: env[key] for key in env if key.startswith("AWS_")}, {
+            "AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "the/secret+of=the key", "AWS_DEFAULT_REGION": "eu-central-1"})
+        for name in os.listdir(f"{self.root}/run/mayfly/backup"):
+            self.assertNotIn("the/secret", self.get(f"run/mayfly/backup/{name}"), name)
+        self.assertEqual(self.backup.masked("403 the/secret+of=the key"), "403 [token]")
+        # A Worker that has a bucket of its own again: the key goes with the answer.
+        self.serve(lambda *_: (200, {"token": "t", "repository": "https://w.example/vm/backup/ann/h~o~r/", "expires": 1}))
+        self.assertTrue(self.backup.connect())
+        self.assertFalse([key for key in self.backup.environment() if key.startswith("AWS_")])
+
     def test_a_refusal_is_a_failure_but_for_tidying_up(self):
         for status, answer in ((404, {"code": "backups_not_configured"}), (409, {"code": "prune_not_due"}), (200, {}),
-                               (200, {"token": "t", "repository": "file:///etc"}), (0, {})):
+                               (200, {"token": "t", "repository": "file:///etc"}), (0, {}),
+                               (200, {"token": "t", "repository": "s3:https://s3.example/b/x"}), (200, {"repository": "https://w.example/x/"}),
+                               (200, {"token": "t", "repository": "s3:/etc", "s3": {"access_key_id": "A", "region": "r"}})):
             self.serve(lambda *_, answer=(status or 503, answer): answer)
             self.assertFalse(self.backup.connect("prune"))
             with self.assertRaises(self.backup.Failed):

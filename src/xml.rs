@@ -1,4 +1,4 @@
-//! A reader of the XML that AWS's Query APIs answer with: elements, text, the five named entities and numbered ones. Names of
+//! A reader of the XML that AWS's Query APIs and S3 answer with: elements, text, the five named entities and numbered ones. Names of
 //! attributes and namespaces are passed over, nothing is fetched, and document types are refused. What the elements mean is
 //! `schema`'s business. A crate would read much more than there is, and would weigh several times this file.
 
@@ -9,7 +9,7 @@ const MAX_DEPTH: usize = 64;
 
 /// An element.
 #[derive(Debug)]
-pub(super) struct Element<'a> {
+pub(crate) struct Element<'a> {
     name: &'a str,
     text: Cow<'a, str>,
     children: Vec<Element<'a>>,
@@ -17,7 +17,7 @@ pub(super) struct Element<'a> {
 
 impl<'a> Element<'a> {
     /// Reads a whole document; `None` for everything that is not one.
-    pub(super) fn parse(document: &'a str) -> Option<Self> {
+    pub(crate) fn parse(document: &'a str) -> Option<Self> {
         let mut reader = Reader { rest: document.trim_start_matches('\u{feff}') };
         reader.misc()?;
         let root = reader.element(0)?;
@@ -25,23 +25,28 @@ impl<'a> Element<'a> {
         reader.rest.is_empty().then_some(root)
     }
 
-    pub(super) fn name(&self) -> &'a str {
+    pub(crate) fn name(&self) -> &'a str {
         self.name
     }
 
     /// The first child of a name.
-    pub(super) fn child(&self, name: &str) -> Option<&Self> {
+    pub(crate) fn child(&self, name: &str) -> Option<&Self> {
         self.children.iter().find(|it| it.name == name)
     }
 
+    /// All children of a name.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &Self> {
+        self.children.iter().filter(move |it| it.name == name)
+    }
+
     /// The `item` elements of a child; of a child that is not there, none.
-    pub(super) fn items(&self, name: &str) -> impl Iterator<Item = &Self> {
+    pub(crate) fn items(&self, name: &str) -> impl Iterator<Item = &Self> {
         let set = self.child(name).into_iter();
         set.flat_map(|it| it.children.iter()).filter(|it| it.name == "item")
     }
 
     /// The text of a descendant, by the names on the way to it; empty where there is none.
-    pub(super) fn text(&self, path: &[&str]) -> &str {
+    pub(crate) fn text(&self, path: &[&str]) -> &str {
         let found = path.iter().try_fold(self, |element, name| element.child(name));
         found.map_or("", |it| it.text.as_ref())
     }

@@ -1,6 +1,6 @@
-//! Signature Version 4: how AWS knows who sends a request ("Create a signed AWS API request", AWS Identity and Access Management
-//! User Guide). All headers of a request are signed, and its URL has no query. What is sent, and with whose key, is decided by
-//! the callers.
+//! Signature Version 4: how AWS, and every object store that speaks S3, knows who sends a request ("Create a signed AWS API
+//! request", AWS Identity and Access Management User Guide). All headers of a request are signed; path and query are as they
+//! are signed already: encoded, the query sorted. What is sent, and with whose key, is decided by the callers.
 
 use hmac::{Hmac, Mac as _};
 use sha2::{Digest as _, Sha256};
@@ -13,15 +13,15 @@ const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
 /// An access key.
 #[derive(Clone, Debug)]
-pub(super) struct Key {
-    pub id: String,
-    pub secret: Secret,
+pub(crate) struct Key {
+    pub(crate) id: String,
+    pub(crate) secret: Secret,
     /// Only temporary keys have one.
-    pub session_token: Option<Secret>,
+    pub(crate) session_token: Option<Secret>,
 }
 
 /// Adds date, token and signature for one service of one region. A signature is good for five minutes.
-pub(super) fn sign(request: &mut Request, key: &Key, region: &str, service: &str, now_secs: u64) {
+pub(crate) fn sign(request: &mut Request, key: &Key, region: &str, service: &str, now_secs: u64) {
     // `20150830T123600Z`
     let date: String = rfc3339(now_secs).chars().filter(|it| !matches!(it, '-' | ':')).collect();
     let scope = format!("{}/{region}/{service}/aws4_request", &date[..8]);
@@ -46,6 +46,7 @@ pub(super) fn sign(request: &mut Request, key: &Key, region: &str, service: &str
 /// The request in the one spelling that is signed, and the names of its headers. Whoever sends it adds the host by its URL.
 fn canonical(request: &Request) -> (String, String) {
     let (_, rest) = request.url.split_once("://").unwrap_or(("", &request.url));
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (host, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
     let mut headers: Vec<(&str, &str)> =
         request.headers.iter().map(|(name, value)| (*name, value.trim())).collect();
@@ -55,8 +56,8 @@ fn canonical(request: &Request) -> (String, String) {
     let lines = lines.concat();
     let names = headers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
     let method = request.method.as_str();
-    // The empty line is the query.
-    let text = format!("{method}\n{path}\n\n{lines}\n{names}\n{}", hex(&Sha256::digest(&request.body)));
+    let text =
+        format!("{method}\n{path}\n{query}\n{lines}\n{names}\n{}", hex(&Sha256::digest(&request.body)));
     (text, names)
 }
 
@@ -67,7 +68,7 @@ fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     bytes.iter().flat_map(|it| [it >> 4, it & 15]).map(|it| char::from(DIGITS[usize::from(it)])).collect()
 }
@@ -80,14 +81,24 @@ mod tests {
     /// Of AWS's "Signature Version 4 test suite": key, host, date, region and service of every case.
     const ID: &str = "AKIDEXAMPLE";
     const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
-    const URL: &str = "https://example.amazonaws.com/";
+    const HOST: &str = "https://example.amazonaws.com";
     /// 2015-08-30T12:36:00Z.
     const NOW_SECS: u64 = 1_440_938_160;
 
     fn authorization(method: Method, content_type: Option<&str>, body: &str, token: Option<&str>) -> String {
+        authorization_of("/", method, content_type, body, token)
+    }
+
+    fn authorization_of(
+        target: &str,
+        method: Method,
+        content_type: Option<&str>,
+        body: &str,
+        token: Option<&str>,
+    ) -> String {
         let headers = content_type.map(|it| ("content-type", it.to_owned())).into_iter().collect();
         let body = body.as_bytes().to_vec();
-        let mut request = Request { method, url: URL.into(), headers, body, timeout_ms: 1 };
+        let mut request = Request { method, url: format!("{HOST}{target}"), headers, body, timeout_ms: 1 };
         let key = Key { id: ID.into(), secret: Secret::new(SECRET), session_token: token.map(Secret::new) };
         sign(&mut request, &key, "us-east-1", "service", NOW_SECS);
         let value = |name: &str| request.headers.iter().find(|(it, _)| *it == name).map(|(_, it)| it.clone());
@@ -111,6 +122,19 @@ mod tests {
         // post-vanilla
         let want = "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b";
         assert_eq!(authorization(Method::Post, None, "", None), signed_as("host;x-amz-date", want));
+        // get-vanilla-query-order-key-case, get-vanilla-query-unreserved, get-unreserved
+        let want = "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500";
+        let query = "/?Param1=value1&Param2=value2";
+        assert_eq!(authorization_of(query, Method::Get, None, "", None), signed_as("host;x-amz-date", want));
+        let unreserved = "-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        let want = "9c3e54bfcdf0b19771a7f523ee5669cdf59bc7cc0884027167c21bb143a40197";
+        let query = format!("/?{unreserved}={unreserved}");
+        assert_eq!(authorization_of(&query, Method::Get, None, "", None), signed_as("host;x-amz-date", want));
+        let want = "07ef7494c76fa4850883e2b006601f940f8a34d404d0cfa977f52a65bbf5f24f";
+        assert_eq!(
+            authorization_of(&format!("/{unreserved}"), Method::Get, None, "", None),
+            signed_as("host;x-amz-date", want)
+        );
         // post-x-www-form-urlencoded
         let want = "ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a";
         let form = Some("application/x-www-form-urlencoded");
