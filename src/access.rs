@@ -289,7 +289,7 @@ mod tests {
             assert_eq!(owner_of(email).as_deref(), Some(owner), "{email}");
         }
         let long = format!("{}@example.com", "a".repeat(60));
-        for email in [long.as_str(), "_x@example.com", "x@example.com_"] {
+        for email in [long.as_str(), "_x@example.com", "-x@example.com"] {
             let owner = owner_of(email).expect("an owner");
             assert!(owner.len() == 32 && owner.starts_with("email-") && labels::is_value(&owner), "{owner}");
         }

@@ -1,6 +1,7 @@
 //! The API: one request in, one answer out. This file is the frame around every request; the routes are in `route`,
 //! what they do in the modules of their resources.
 
+mod agent;
 mod auth;
 mod backup;
 mod ceilings;
@@ -53,8 +54,12 @@ struct Ctx<'a, H> {
 /// Answers one request.
 pub async fn handle(app: &App, host: &impl Host, head: Head<'_>, body: &mut impl Caller) -> Reply {
     let request_id = request_id(host, &head);
+    let told = |problem: Problem| {
+        let is_agents = head.path.starts_with(agent::PLACE);
+        if is_agents { problem.into_agent_reply(&request_id) } else { problem.into_reply(&request_id) }
+    };
     let (reply, config) = match app.ready() {
-        Err(problems) => (Problem::misconfigured(problems).into_reply(&request_id), None),
+        Err(problems) => (told(Problem::misconfigured(problems)), None),
         Ok(ready) => {
             let began = host.now_ms();
             let counted = &Counted::new(host);
@@ -63,7 +68,7 @@ pub async fn handle(app: &App, host: &impl Host, head: Head<'_>, body: &mut impl
                 Ok(reply) => reply,
                 Err(problem) => {
                     problem.log(host, &request_id, &head);
-                    problem.into_reply(&request_id)
+                    told(problem)
                 }
             };
             log_request(
@@ -123,17 +128,17 @@ async fn answer<H: Host>(ctx: &Ctx<'_, H>, body: &mut impl Caller) -> Result<Rep
         Access::Public => match row.route {
             Route::Healthz => Ok(healthz(ctx.ready)),
             Route::Openapi => Ok(wire::reply(200, OPENAPI.as_bytes().to_vec())),
-            _ => Err(Problem::not_available(row)),
+            _ => Err(Problem::no_such_path()),
         },
         Access::Token => {
             let who = auth::authorize(ctx).await?;
             let handling: Handling<'_> = match row.route {
                 Route::Options => Box::pin(options::options(ctx, &who, body)),
                 Route::ProviderHealth => Box::pin(health::providers(ctx, &who)),
-                Route::Metrics => Box::pin(health::metrics(ctx, &who)),
+                Route::Metrics => Box::pin(health::metrics(ctx, &who, body)),
                 Route::ListVms => Box::pin(vms::list(ctx, &who)),
                 Route::CreateVm => Box::pin(create::create(ctx, &who, body)),
-                Route::GetVm => Box::pin(vms::get(ctx, &who, id)),
+                Route::GetVm => Box::pin(vms::get(ctx, &who, id, body)),
                 Route::DeleteVm => Box::pin(vms::delete(ctx, &who, id)),
                 Route::StartVm => Box::pin(lifecycle::start(ctx, &who, id)),
                 Route::StopVm => Box::pin(lifecycle::stop(ctx, &who, id)),
@@ -152,7 +157,7 @@ async fn answer<H: Host>(ctx: &Ctx<'_, H>, body: &mut impl Caller) -> Result<Rep
                 Route::DeleteWorkspace => Box::pin(workspaces::delete(ctx, &who, id, body)),
                 Route::Seal => Box::pin(seal::seal(ctx, &who, body)),
                 Route::Reap => Box::pin(vms::reap(ctx, &who)),
-                _ => return Err(Problem::not_available(row)),
+                _ => return Err(Problem::no_such_path()),
             };
             handling.await
         }
@@ -168,7 +173,8 @@ async fn answer<H: Host>(ctx: &Ctx<'_, H>, body: &mut impl Caller) -> Result<Rep
                 Route::VmBackup => Box::pin(backup::read(ctx, &vm, id, body)),
                 Route::VmBackupWrite => Box::pin(backup::write(ctx, &vm, id, body)),
                 Route::VmBackupDelete => Box::pin(backup::delete(ctx, &vm, id, body)),
-                _ => return Err(Problem::not_available(row)),
+                Route::VmAnthropic => Box::pin(agent::pass(ctx, &vm, id, body)),
+                _ => return Err(Problem::no_such_path()),
             };
             handling.await
         }

@@ -1,6 +1,7 @@
 //! The Worker's configuration, from its vars and secrets: every key, its default and its limits. All problems are found
 //! at once, each names its key, and none shows a value. Using the configuration is everybody else's business.
 
+mod agent;
 mod ec2;
 mod ovh;
 mod people;
@@ -10,6 +11,7 @@ mod s3;
 use std::fmt::Display;
 use std::str::FromStr;
 
+pub use agent::{AGENT_UPSTREAM_URL, AgentConfig, AgentCredential, Budgets};
 pub use ec2::{AWS_PRICING_API_URL, EC2_API_URL, Ec2Config};
 pub use ovh::{OvhConfig, OvhCredential, SigningKey};
 pub use people::{Limits, Person};
@@ -143,6 +145,8 @@ pub struct Config {
     pub ec2: Option<Ec2Config>,
     /// Defaults for workspaces.
     pub defaults: Defaults,
+    /// `AGENT_PROXY` and friends: the agents' way to their model, where it is the Worker's.
+    pub agent: Option<AgentConfig>,
     /// `MAX_VMS` and friends.
     pub ceilings: Ceilings,
     /// `SNAPSHOT_DAYS`: how long snapshots are kept, days; `None` for ever.
@@ -180,6 +184,7 @@ impl Config {
             ovh: it.ovh(),
             ec2: it.ec2(),
             defaults: it.defaults(),
+            agent: it.agent(),
             ceilings: it.ceilings(),
             snapshot_days: Some(it.number("SNAPSHOT_DAYS", 30, 0..=3650)).filter(|it| *it > 0),
             webhook: it.webhook(simulation),

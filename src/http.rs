@@ -6,6 +6,7 @@ use std::fmt;
 
 use crate::access::{RsaKey, Signatures};
 use crate::bucket::Bucket;
+use crate::relay::Relay;
 use crate::webhook::Event;
 
 /// An HTTP method. The closed set that providers and our own API use.
@@ -218,9 +219,10 @@ pub trait Body {
     async fn read(&mut self, max_bytes: usize) -> Result<Vec<u8>, BodyError>;
 }
 
-/// A caller's connection: its body, and the bucket, between which objects move without passing through the core.
-pub trait Caller: Body + Bucket {}
-impl<T: Body + Bucket> Caller for T {}
+/// A caller's connection: its body, the bucket and the way to another server, between which bytes move without passing
+/// through the core.
+pub trait Caller: Body + Bucket + Relay {}
+impl<T: Body + Bucket + Relay> Caller for T {}
 
 /// Why a caller's body could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

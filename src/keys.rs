@@ -79,6 +79,9 @@ pub struct Claims {
     /// The one workspace whose backups it opens, as `backup::workspace` names it; empty where it opens none.
     #[serde(rename = "w", skip_serializing_if = "String::is_empty", default)]
     pub workspace: String,
+    /// In whose name an `agent` asks the model; empty in all others.
+    #[serde(rename = "o", skip_serializing_if = "String::is_empty", default)]
+    pub owner: String,
 }
 
 /// What a sign-in link says.
@@ -266,6 +269,7 @@ mod tests {
             scope,
             expires_secs: None,
             workspace: String::new(),
+            owner: String::new(),
         }
     }
 

@@ -1,14 +1,16 @@
 //! Mayfly's core: AI coding workspaces that live for a day, as pure functions over HTTP values.
 //!
 //! Requests come in through [`api::handle`], the clock's through [`reaper::run`]; everything else of the world comes
-//! through the ports in [`http`] and [`bucket`]. The core knows no platform: `src/edge` brings Cloudflare's.
+//! through the ports in [`http`], [`bucket`] and [`relay`]. The core knows no platform: `src/edge` brings Cloudflare's.
 
 use std::borrow::Cow;
 
 pub mod bucket;
 pub mod http;
+pub mod relay;
 
 pub mod access;
+pub mod agent;
 pub mod backup;
 pub mod config;
 pub mod cost;

@@ -9,6 +9,9 @@ mod samples;
 #[allow(dead_code, reason = "each test binary uses its part")]
 #[path = "support/store.rs"]
 mod store;
+#[allow(dead_code, reason = "each test binary uses its part")]
+#[path = "support/upstream.rs"]
+mod upstream;
 #[path = "openapi/world.rs"]
 mod world;
 
@@ -166,6 +169,7 @@ fn refusals_that_every_route_of_a_kind_gives_are_documented() {
             assert!(response["headers"].get("x-request-id").is_some(), "{status} of {method} {path}");
             let problem = status.starts_with(['4', '5']);
             let kind = match row.route {
+                _ if problem && row.route == Route::VmAnthropic => "application/json",
                 _ if problem => "application/problem+json",
                 Route::Metrics => "text/plain",
                 Route::VmBackup => "application/octet-stream",

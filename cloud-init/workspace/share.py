@@ -2,7 +2,8 @@
 first-run questions. Runs at every boot. The originals stay in root-only files.
 
     /run/mayfly/git/        host, token           for git as `dev`
-    /run/mayfly/agent/share mounted as /mnt/mayfly into the container
+    /run/mayfly/agent/share mounted as /mnt/mayfly into the container; with agent-settings.json and agent-token where the
+                            agent asks its model through the Worker
     /run/mayfly/agent/env.json                    for the devcontainer's own commands
     /run/mayfly/public/     what the door may show"""
 import json
@@ -30,6 +31,11 @@ def file(path, text, mode, group=None):
         shutil.chown(path, "root", group)
 
 
+def asks_worker():
+    """Whether the agent asks its model through the Worker: a capability came in the key's place, and agent.py renews it."""
+    return common.secret("anthropic_api_key").startswith("mfc1.")
+
+
 def environment():
     """What commands in the container find set: the caller's own variables, then ours."""
     env = {key: text for key, text in common.load(f"{common.ETC}/secrets/env.json").items()
@@ -37,6 +43,10 @@ def environment():
     for name, variable in (("anthropic_api_key", "ANTHROPIC_API_KEY"), ("claude_code_oauth_token", "CLAUDE_CODE_OAUTH_TOKEN")):
         if common.secret(name):
             env[variable] = common.secret(name)
+    if asks_worker():
+        # It ends: Claude Code reads it from its file, every minute anew.
+        del env["ANTHROPIC_API_KEY"]
+        env["CLAUDE_CODE_API_KEY_HELPER_TTL_MS"] = "60000"
     if common.secret("git_token") and common.value("repo_host") == "github.com":
         env.setdefault("GH_TOKEN", common.secret("git_token"))
     return env
@@ -62,6 +72,9 @@ def container_share():
     file(f"{common.RUN}/agent/env.json", json.dumps(env), 0o640, "dev")
     file(f"{SHARE}/git/host", common.value("repo_host"), 0o444)
     file(f"{SHARE}/git/token", common.secret("git_token"), 0o444)
+    if asks_worker() and not os.path.exists(f"{SHARE}/agent-token"):
+        file(f"{SHARE}/agent-token", common.secret("anthropic_api_key"), 0o444)
+        file(f"{SHARE}/agent-settings.json", json.dumps({"apiKeyHelper": "cat /mnt/mayfly/agent-token"}), 0o444)
     for source in ("container/enter", "container/hook", "git-credential"):
         file(f"{SHARE}/{os.path.basename(source)}", common.read(f"{HERE}/{source}"), 0o755)
 
@@ -91,7 +104,7 @@ def claude_home():
         has_credential = any(name.startswith(("ANTHROPIC_", "CLAUDE_CODE_")) for name in environment())
         answers = {"hasCompletedOnboarding": has_credential, "bypassPermissionsModeAccepted": True, "theme": "dark",
                    "projects": {folder: {"hasTrustDialogAccepted": True, "hasCompletedProjectOnboarding": True}}}
-        if key:  # otherwise an interactive session asks whether to use the key, and ignores it by default
+        if key and not asks_worker():  # otherwise an interactive session asks whether to use the key, and ignores it by default
             answers["customApiKeyResponses"] = {"approved": [key[-20:]], "rejected": []}
         file(f"{home}/.claude.json", json.dumps(answers), 0o600)
     if not common.ROOT:

@@ -136,7 +136,7 @@ pub(super) fn identify<'a>(
     scopes: &[Scope],
     now_secs: u64,
 ) -> Result<VmIdentity<'a>, Problem> {
-    let presented = password(head).map_or_else(|| bearer(head), Ok)?;
+    let presented = api_key(head, scopes).or_else(|| password(head)).map_or_else(|| bearer(head), Ok)?;
     let config = &ready.config;
     let (claims, key) = config
         .keys
@@ -146,6 +146,12 @@ pub(super) fn identify<'a>(
         return Err(Problem::new(403, "wrong_scope", "The capability is not good for this."));
     }
     Ok(VmIdentity { claims, key })
+}
+
+/// What Claude Code sends in place of a key of Anthropic's, before or beside a bearer token.
+fn api_key(head: &Head<'_>, scopes: &[Scope]) -> Option<String> {
+    let key = scopes.contains(&Scope::Agent).then(|| (head.header)("x-api-key"))??;
+    (1..=TOKEN_MAX_CHARS).contains(&key.len()).then_some(key)
 }
 
 /// The password of `Authorization: Basic` (RFC 7617): restic knows no other way. The user's name says nothing.

@@ -132,8 +132,7 @@ fn place<'p, H>(
     let (false, Some(rest)) = (claims.workspace.is_empty(), rest) else {
         return Err(Problem::new(403, "wrong_workspace", "The capability is for another workspace."));
     };
-    let target =
-        Target::parse(rest).ok_or_else(|| Problem::new(404, "not_found", "There is no such path."))?;
+    let target = Target::parse(rest).ok_or_else(Problem::no_such_path)?;
     if !bucket.is_bound() || ctx.ready.config.backup_s3.is_some() {
         return Err(not_configured());
     }

@@ -272,6 +272,7 @@ impl Draft<'_> {
             scope: Scope::Vm,
             expires_secs: None,
             workspace: String::new(),
+            owner: String::new(),
         });
         self.render(ctx, location, &capability, &self.sealed)
     }

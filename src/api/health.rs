@@ -9,6 +9,7 @@ use super::auth::Authorized;
 use super::vms::visible;
 use super::wire::{json, money};
 use super::{Ctx, Problem};
+use crate::bucket::Bucket;
 use crate::http::{Clock as _, Host, Reply};
 use crate::labels::Selector;
 use crate::model::{VmState, expires_secs};
@@ -81,7 +82,11 @@ struct Figures {
 
 /// `GET /metrics`: the VMs that the caller sees in Prometheus' text format (version 0.0.4). There is no memory between two requests, so all
 /// of it are gauges; a delete that failed is a VM that is overdue.
-pub(super) async fn metrics<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>) -> Result<Reply, Problem> {
+pub(super) async fn metrics<H: Host>(
+    ctx: &Ctx<'_, H>,
+    who: &Authorized<'_>,
+    bucket: &impl Bucket,
+) -> Result<Reply, Problem> {
     let selector = visible(ctx.ready, who);
     let found = side_by_side(ctx.ready.providers.iter().map(|provider| {
         let selector = &selector;
@@ -116,17 +121,37 @@ pub(super) async fn metrics<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>) -> 
         all.overdue.extend(it.overdue);
         all.up.extend(it.up);
     }
+    let mut text = all.text();
+    if let Some((tokens, budget)) = super::agent::used_today(ctx, who, bucket).await {
+        write_tokens(&mut text, who.owner(), tokens, budget);
+    }
     let headers = vec![("content-type", "text/plain; version=0.0.4; charset=utf-8".into())];
-    Ok(Reply { status: 200, headers, body: all.text().into_bytes() })
+    Ok(Reply { status: 200, headers, body: text.into_bytes() })
+}
+
+fn write_tokens(out: &mut String, owner: &str, tokens: u64, budget: Option<u64>) {
+    let mut one = |name: &str, help: &str, value: u64| {
+        head(out, name, help);
+        let _ = writeln!(out, "{name}{{owner=\"{owner}\"}} {value}");
+    };
+    one(
+        "mayfly_agent_tokens_today",
+        "Tokens of the agents' answers since midnight UTC, as a budget counts them.",
+        tokens,
+    );
+    if let Some(budget) = budget {
+        one("mayfly_agent_budget_tokens", "How many there may be in a day.", budget);
+    }
+}
+
+fn head(out: &mut String, name: &str, help: &str) {
+    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge");
 }
 
 impl Figures {
     /// Owners, phases and states are words without quotes or backslashes: nothing needs escaping.
     fn text(&self) -> String {
         let mut out = String::new();
-        let head = |out: &mut String, name: &str, help: &str| {
-            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge");
-        };
         head(&mut out, "mayfly_vms", "VMs that exist.");
         for ((provider, phase, state, owner), count) in &self.vms {
             let _ = writeln!(

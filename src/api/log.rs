@@ -118,7 +118,7 @@ pub(super) async fn forget_old<H: Host>(ctx: &Ctx<'_, H>, bucket: &impl Bucket) 
 
 /// No owner has this name, so no workspace lies here.
 fn place<H>(ctx: &Ctx<'_, H>) -> String {
-    format!("{}/_logs/", ctx.ready.config.deployment)
+    format!("{}/~logs/", ctx.ready.config.deployment)
 }
 
 fn key<H>(ctx: &Ctx<'_, H>, vm: &str, source: Source) -> String {

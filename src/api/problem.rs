@@ -3,7 +3,6 @@
 
 use serde::Serialize;
 
-use super::Row;
 use crate::config::ConfigProblem;
 use crate::http::{Head, Log, Reply};
 use crate::providers::{Attempt, Error, ErrorKind};
@@ -92,8 +91,8 @@ impl Problem {
         Self { allow: Some(allow), ..Self::new(405, "method_not_allowed", detail) }
     }
 
-    pub(super) fn not_available(row: &Row) -> Self {
-        Self::new(501, "not_available", format!("{} {} is not available yet.", row.method.as_str(), row.path))
+    pub(super) fn no_such_path() -> Self {
+        Self::new(404, "not_found", "There is no such path.")
     }
 
     pub(super) fn invalid(errors: Vec<FieldProblem>) -> Self {
@@ -151,7 +150,7 @@ impl Problem {
 
     /// One line for whoever runs the Worker. Refusals that cost nothing and say nothing about us are left out.
     pub(super) fn log(&self, log: &impl Log, request_id: &str, head: &Head<'_>) {
-        if self.status < 500 || self.status == 501 {
+        if self.status < 500 {
             return;
         }
         let line = LogLine {
@@ -163,6 +162,39 @@ impl Problem {
             detail: &self.detail,
         };
         log.log(&serde_json::to_string(&line).unwrap_or_default());
+    }
+
+    /// The same for Claude Code: the error of Anthropic's API that comes nearest (Anthropic API, "Errors").
+    pub(super) fn into_agent_reply(self, request_id: &str) -> Reply {
+        let kind = match self.status {
+            400 | 405 => "invalid_request_error",
+            401 => "authentication_error",
+            403 => "permission_error",
+            404 => "not_found_error",
+            413 => "request_too_large",
+            429 => "rate_limit_error",
+            504 => "timeout_error",
+            _ => "api_error",
+        };
+        let body = serde_json::json!({
+            "type": "error", "error": { "type": kind, "message": self.detail }, "request_id": request_id,
+        });
+        let reply = super::wire::json(self.status, &body);
+        let mut headers = reply.headers;
+        if self.status == 429 {
+            // A budget is not there again in a minute.
+            headers.push(("x-should-retry", "false".into()));
+        }
+        headers.extend(self.more_headers());
+        Reply { headers, ..reply }
+    }
+
+    /// What the status asks for.
+    fn more_headers(self) -> impl Iterator<Item = (&'static str, String)> {
+        let challenge = (self.status == 401).then(|| ("www-authenticate", "Bearer realm=\"mayfly\"".into()));
+        let allow = self.allow.map(|it| ("allow", it));
+        let retry_after = self.retry_after_secs.map(|it| ("retry-after", it.to_string()));
+        [challenge, allow, retry_after].into_iter().flatten()
     }
 
     pub(super) fn into_reply(self, request_id: &str) -> Reply {
@@ -177,13 +209,11 @@ impl Problem {
             errors: self.errors.iter().map(|it| FieldBody { field: &it.field, detail: &it.detail }).collect(),
             attempts: self.attempts.iter().map(super::wire::AttemptBody::from).collect(),
         };
-        let mut headers = vec![("content-type", "application/problem+json".to_owned())];
-        if self.status == 401 {
-            headers.push(("www-authenticate", "Bearer realm=\"mayfly\"".into()));
-        }
-        headers.extend(self.allow.map(|it| ("allow", it)));
-        headers.extend(self.retry_after_secs.map(|it| ("retry-after", it.to_string())));
-        Reply { status: self.status, headers, body: serde_json::to_vec(&body).unwrap_or_default() }
+        let body = serde_json::to_vec(&body).unwrap_or_default();
+        let (status, mut headers) =
+            (self.status, vec![("content-type", "application/problem+json".to_owned())]);
+        headers.extend(self.more_headers());
+        Reply { status, headers, body }
     }
 }
 
@@ -224,7 +254,6 @@ fn title(status: u16) -> &'static str {
         422 => "Unprocessable Content",
         429 => "Too Many Requests",
         500 => "Internal Server Error",
-        501 => "Not Implemented",
         502 => "Bad Gateway",
         503 => "Service Unavailable",
         504 => "Gateway Timeout",

@@ -79,7 +79,7 @@ const VM: Access = Access::Capability(&[Scope::Vm]);
 const BACKUP: Access = Access::Capability(&[Scope::Backup, Scope::Prune]);
 const AGENT: Access = Access::Capability(&[Scope::Agent]);
 
-/// Every route of the API. Those whose handler is still to come answer 501.
+/// Every route of the API.
 pub const ROUTES: [Row; 38] = {
     use Access::{Public, Token};
     use Method::{Delete, Get, Head, Post};
@@ -137,11 +137,7 @@ pub(super) fn resolve<'p>(method: &str, path: &'p str) -> Result<(&'static Row, 
             known = true;
         }
     }
-    Err(if known {
-        Problem::method_not_allowed(allowed(path))
-    } else {
-        Problem::new(404, "not_found", "There is no such path.")
-    })
+    Err(if known { Problem::method_not_allowed(allowed(path)) } else { Problem::no_such_path() })
 }
 
 /// A browser asks before it sends a request with a token: any path of the table may be asked for.
@@ -149,7 +145,7 @@ pub(super) fn preflight(path: &str) -> Result<Reply, Problem> {
     if ROUTES.iter().any(|row| matches(row.path, path).is_some()) {
         return Ok(Reply { status: 204, headers: Vec::new(), body: Vec::new() });
     }
-    Err(Problem::new(404, "not_found", "There is no such path."))
+    Err(Problem::no_such_path())
 }
 
 fn allowed(path: &str) -> String {

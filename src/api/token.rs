@@ -1,8 +1,9 @@
-//! Capabilities for backups: a VM asks for one whenever it has something to save. The repository's password is none of this:
-//! that comes with the boot exchange alone.
+//! Capabilities for backups and for the agent: a VM asks for one whenever it has something to save, and before the agent's is
+//! over. The password of backups is none of this: that comes with the boot exchange alone.
 
 use serde::{Deserialize, Serialize};
 
+use super::agent;
 use super::auth::VmIdentity;
 use super::store::{self, Store};
 use super::vm_side::{Found, find, gone, read};
@@ -44,7 +45,15 @@ struct S3Key {
     region: String,
 }
 
+#[derive(Serialize)]
+struct AgentAnswer {
+    token: String,
+    base_url: String,
+    expires: u64,
+}
+
 /// `POST /vm/token`: a capability for this VM's workspace, for an hour. One for pruning is given once a day, after a backup.
+/// Or one for its agent, for half an hour: a VM that is gone gets no other.
 pub(super) async fn issue<H: Host>(
     ctx: &Ctx<'_, H>,
     who: &VmIdentity<'_>,
@@ -54,9 +63,17 @@ pub(super) async fn issue<H: Host>(
     let scope = match request.scope.as_str() {
         "backup" => Scope::Backup,
         "prune" => Scope::Prune,
-        _ => return Err(Problem::invalid_field("scope", "must be backup or prune")),
+        "agent" => Scope::Agent,
+        _ => return Err(Problem::invalid_field("scope", "must be agent, backup or prune")),
     };
     let Found { vm, .. } = find(ctx, who).await?.ok_or_else(gone)?;
+    if scope == Scope::Agent {
+        let agent::Grant { token, expires, base_url } =
+            agent::grant(ctx, who.claims(), &vm).ok_or_else(|| {
+                Problem::new(404, "agent_proxy_off", "The agent of this VM asks no model through the Worker.")
+            })?;
+        return Ok(json(200, &AgentAnswer { token, base_url, expires }));
+    }
     let config = &ctx.ready.config;
     let workspace = backup::workspace_of(&vm);
     let (true, Some(workspace)) = (store::kind(ctx, caller) != "none", workspace) else {

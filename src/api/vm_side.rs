@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
+use super::agent;
 use super::auth::VmIdentity;
 use super::wire::json;
 use super::{Ctx, Problem, read_body, store};
@@ -185,8 +186,14 @@ pub(super) async fn boot<H: Host>(
     let defaults = &config.defaults;
     // One credential for the agent: what the request chose hides both defaults.
     let chosen = !unsealed.anthropic_api_key.is_empty() || !unsealed.claude_code_oauth_token.is_empty();
+    let mut env = unsealed.env;
+    let granted = agent::grant(ctx, who.claims(), &vm).filter(|_| !chosen && agent::is_ours(env.keys()));
     let (api_key, oauth_token) = if chosen {
         (unsealed.anthropic_api_key, unsealed.claude_code_oauth_token)
+    } else if let Some(granted) = granted {
+        // The Worker's key stays here: what stands in its place is good for asking through us, and renewed (`token`).
+        env.insert("ANTHROPIC_BASE_URL".to_owned(), granted.base_url);
+        (granted.token, String::new())
     } else {
         (defaults.anthropic_api_key.expose().to_owned(), defaults.claude_code_oauth_token.expose().to_owned())
     };
@@ -202,7 +209,7 @@ pub(super) async fn boot<H: Host>(
             git_token: or(unsealed.git_token, &defaults.git_token),
             anthropic_api_key: api_key,
             claude_code_oauth_token: oauth_token,
-            env: unsealed.env,
+            env,
             provider_credential: credential.unwrap_or_default(),
             backup_password: backup_password.map(|it| it.expose().to_owned()).unwrap_or_default(),
             backup_s3_secret: backup_s3

@@ -2,10 +2,12 @@
 
 use serde::Serialize;
 
+use super::agent::{self, Used};
 use super::auth::Authorized;
 use super::cleanup::sweep;
 use super::wire::{Cost, VmBody, json, money, reply, vm_origin};
 use super::{Ctx, Problem};
+use crate::bucket::Bucket;
 use crate::http::{Host, Random as _, Reply};
 use crate::keys::{LINK_LIFE_SECS, SigningKey};
 use crate::labels::{EXPIRES, OWNER, Selector};
@@ -17,6 +19,8 @@ use crate::{Ready, reaper};
 #[derive(Serialize)]
 struct OneVm<'a> {
     vm: VmBody<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent: Option<Used>,
 }
 
 #[derive(Serialize)]
@@ -156,10 +160,16 @@ async fn list_one<H: Host>(
     (part, error)
 }
 
-/// `GET /vms/{id}`.
-pub(super) async fn get<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>, id: &str) -> Result<Reply, Problem> {
+/// `GET /vms/{id}`: with what its agent has used, where that is counted.
+pub(super) async fn get<H: Host>(
+    ctx: &Ctx<'_, H>,
+    who: &Authorized<'_>,
+    id: &str,
+    bucket: &impl Bucket,
+) -> Result<Reply, Problem> {
     let (_, vm) = find(ctx, who, id).await?.ok_or_else(Problem::vm_not_found)?;
-    Ok(json(200, &OneVm { vm: VmBody::new(ctx.ready, &vm, ctx.now_secs) }))
+    let agent = agent::used(ctx, who, &vm, bucket).await;
+    Ok(json(200, &OneVm { vm: VmBody::new(ctx.ready, &vm, ctx.now_secs), agent }))
 }
 
 /// `DELETE /vms/{id}`: success means that the provider accepted the deletion, or has no such server.

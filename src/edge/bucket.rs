@@ -8,11 +8,12 @@ use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Headers, ReadableStream};
 use worker::Env;
 
-use crate::convert::Incoming;
+use crate::convert::{Incoming, Sent};
 
 #[wasm_bindgen]
 extern "C" {
     /// Cloudflare's `R2Bucket`.
+    #[derive(Clone)]
     pub(crate) type R2;
     #[wasm_bindgen(method, catch)]
     fn head(this: &R2, key: &str) -> Result<Promise, JsValue>;
@@ -62,7 +63,8 @@ impl Bucket for Incoming<'_> {
             return Ok(None);
         }
         let body = member(&object, "body").dyn_into::<ReadableStream>();
-        self.sent = Some(body.map_err(|_| BucketError::Failed("an object without a body".into()))?);
+        let body = body.map_err(|_| BucketError::Failed("an object without a body".into()))?;
+        self.sent = Some(Sent { body: Some(body), headers: Vec::new() });
         Ok(Some(size_of(&object)))
     }
 
@@ -81,33 +83,43 @@ impl Bucket for Incoming<'_> {
     }
 
     async fn put(&self, key: &str, body: &[u8]) -> Result<(), BucketError> {
-        let body = Uint8Array::from(body);
-        run(self.r2()?.put(key, &body.into(), &JsValue::UNDEFINED)).await.map(drop)
+        put(self.r2()?, key, body).await
     }
 
     async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Page, BucketError> {
-        let options = Object::new();
-        set(&options, "prefix", &prefix.into());
-        set_number(&options, "limit", PAGE as u64);
-        if let Some(cursor) = cursor {
-            set(&options, "cursor", &cursor.into());
-        }
-        let listed = run(self.r2()?.list(&options)).await?;
-        let entry = |object: JsValue| Entry {
-            key: member(&object, "key").as_string().unwrap_or_default(),
-            size: size_of(&object),
-            stored_secs: member(&object, "uploaded")
-                .dyn_into()
-                .map_or(0, |it: Date| whole(it.get_time()) / 1000),
-        };
-        let entries = Array::from(&member(&listed, "objects")).iter().map(entry).collect();
-        Ok(Page { entries, cursor: member(&listed, "cursor").as_string() })
+        list(self.r2()?, prefix, cursor).await
     }
 
     async fn delete(&self, keys: &[String]) -> Result<(), BucketError> {
-        let keys = keys.iter().map(JsValue::from).collect();
-        run(self.r2()?.delete(&keys)).await.map(drop)
+        delete(self.r2()?, keys).await
     }
+}
+
+/// As the core's [`Bucket::mark`], for whoever outlives the caller's connection; so are the next two.
+pub(crate) async fn put(r2: &R2, key: &str, body: &[u8]) -> Result<(), BucketError> {
+    run(r2.put(key, &Uint8Array::from(body).into(), &JsValue::UNDEFINED)).await.map(drop)
+}
+
+pub(crate) async fn list(r2: &R2, prefix: &str, cursor: Option<&str>) -> Result<Page, BucketError> {
+    let options = Object::new();
+    set(&options, "prefix", &prefix.into());
+    set_number(&options, "limit", PAGE as u64);
+    if let Some(cursor) = cursor {
+        set(&options, "cursor", &cursor.into());
+    }
+    let listed = run(r2.list(&options)).await?;
+    let entry = |object: JsValue| Entry {
+        key: member(&object, "key").as_string().unwrap_or_default(),
+        size: size_of(&object),
+        stored_secs: member(&object, "uploaded").dyn_into().map_or(0, |it: Date| whole(it.get_time()) / 1000),
+    };
+    let entries = Array::from(&member(&listed, "objects")).iter().map(entry).collect();
+    Ok(Page { entries, cursor: member(&listed, "cursor").as_string() })
+}
+
+pub(crate) async fn delete(r2: &R2, keys: &[String]) -> Result<(), BucketError> {
+    let keys = keys.iter().map(JsValue::from).collect();
+    run(r2.delete(&keys)).await.map(drop)
 }
 
 impl Incoming<'_> {

@@ -6,6 +6,7 @@ use std::cell::{OnceCell, RefCell};
 use js_sys::futures::future_to_promise;
 use js_sys::{JSON, Reflect, Uint8Array};
 use mayfly::App;
+use mayfly::bucket::BINDING;
 use mayfly::http::{Body, BodyError, Head, Reply};
 use mayfly::json::Writer;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -15,9 +16,13 @@ use worker::Env;
 
 use crate::bucket::{self, R2};
 use crate::host::Platform;
+use crate::relay::Job;
 
-/// A var or secret by name; bindings that are no text are none of the configuration's.
+/// A var or secret by name. Of bindings that are no text the configuration hears only that there is a bucket.
 pub(crate) fn binding(env: &Env, key: &str) -> Option<String> {
+    if key == BINDING {
+        return bucket::bound(env).map(|_| key.to_owned());
+    }
     Reflect::get(env, &key.into()).ok()?.as_string()
 }
 
@@ -33,13 +38,20 @@ pub(crate) async fn answer(
     let header = |name: &str| lookup(&headers, name);
     let head = Head { method: &method, origin, path, query, header: &header };
     let platform = Platform::default();
-    let mut caller = Incoming { request: &request, env: &env, bucket: OnceCell::new(), sent: None };
+    let mut caller =
+        Incoming { request: &request, env: &env, bucket: OnceCell::new(), sent: None, later: Vec::new() };
     let reply = mayfly::api::handle(app, &platform, head, &mut caller).await;
     let events = platform.take_events();
     if !events.is_empty() {
         // The caller does not wait for whoever is told.
         life.wait_until(&future_to_promise(async move {
             mayfly::webhook::deliver(app, &platform, events).await;
+            Ok(JsValue::UNDEFINED)
+        }));
+    }
+    for job in caller.later.drain(..) {
+        life.wait_until(&future_to_promise(async move {
+            job.await;
             Ok(JsValue::UNDEFINED)
         }));
     }
@@ -64,12 +76,20 @@ fn split(url: &str) -> (&str, &str, &str) {
     (&url[..path], if target.is_empty() { "/" } else { target }, query)
 }
 
-/// The caller's connection: a body that is still on the wire, the bucket, and the object that is to be answered.
+/// What is to be answered in place of bytes: an object of the bucket, or another server's answer.
+pub(crate) struct Sent {
+    pub(crate) body: Option<ReadableStream>,
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+/// The caller's connection: a body that is still on the wire, the bucket, and what is to be answered.
 pub(crate) struct Incoming<'a> {
     request: &'a Request,
     env: &'a Env,
     bucket: OnceCell<Option<R2>>,
-    pub(crate) sent: Option<ReadableStream>,
+    pub(crate) sent: Option<Sent>,
+    /// What remains to be done while the answer goes out.
+    pub(crate) later: Vec<Job>,
 }
 
 impl Body for Incoming<'_> {
@@ -120,12 +140,16 @@ impl Incoming<'_> {
     }
 }
 
-fn response(reply: &Reply, sent: Option<&ReadableStream>) -> Result<JsValue, JsValue> {
+fn response(reply: &Reply, sent: Option<&Sent>) -> Result<JsValue, JsValue> {
     let init: ResponseInit = object(&reply.headers, |json| {
         json.raw(",\"status\":").number(reply.status);
     })?;
-    if sent.is_some() && reply.body.is_empty() {
-        return Response::new_with_opt_readable_stream_and_init(sent, &init).map(Into::into);
+    if let Some(sent) = sent.filter(|_| reply.body.is_empty()) {
+        let answer = Response::new_with_opt_readable_stream_and_init(sent.body.as_ref(), &init)?;
+        for (name, value) in &sent.headers {
+            answer.headers().set(name, value)?;
+        }
+        return Ok(answer.into());
     }
     // 204 and 304 must have no body at all, not an empty one. The copy is needed: the runtime keeps the buffer.
     let body = (!reply.body.is_empty()).then(|| Uint8Array::from(reply.body.as_slice()));

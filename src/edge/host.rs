@@ -40,7 +40,7 @@ impl Http for Platform {
     }
 }
 
-fn global() -> WorkerGlobalScope {
+pub(crate) fn global() -> WorkerGlobalScope {
     js_sys::global().unchecked_into()
 }
 

@@ -1,10 +1,11 @@
 //! The Worker: the two events that Cloudflare sends, converted and handed to the core. It decides nothing: routes,
-//! status codes and texts are the core's; the platform's ports are in `host` and `bucket`, the conversions in `convert`.
+//! status codes and texts are the core's; the platform's ports are in `host`, `bucket` and `relay`, the conversions in `convert`.
 //! `build/worker.js`, written by `cargo xtask build`, calls the functions below and replaces an instance that panicked.
 
 mod bucket;
 mod convert;
 mod host;
+mod relay;
 
 use std::cell::OnceCell;
 use std::pin::Pin;

@@ -69,7 +69,9 @@ fn a_wrong_method_is_405_and_names_the_right_ones_for_every_path() {
                 continue;
             }
             let answer = Call::new(method, &path).token().send(&app(), &TestHost::silent());
-            assert_eq!(answer.kind(), (405, "method_not_allowed".to_owned()), "{method} {path}");
+            let is_agents = path.starts_with("/vm/anthropic/");
+            let code = if is_agents { "invalid_request_error" } else { "method_not_allowed" };
+            assert_eq!(answer.kind(), (405, code.to_owned()), "{method} {path}");
             let allow = answer.header("allow").expect("Allow");
             // `/snapshots/golden` is also an id of `/snapshots/{id}`.
             let more = if row.path == "/snapshots/golden" { vec!["DELETE"] } else { Vec::new() };

@@ -43,7 +43,7 @@ fn the_last_tail_of_each_source_is_what_is_shown() {
     assert_eq!(show("").ok(200), boot);
     assert_eq!(show("?source=boot").ok(200), boot);
     assert_eq!(show("?source=build").ok(200)["tail"], "Step 1\n");
-    assert_eq!(store.keys(), [format!("mayfly/_logs/{VM}/boot"), format!("mayfly/_logs/{VM}/build")]);
+    assert_eq!(store.keys(), [format!("mayfly/~logs/{VM}/boot"), format!("mayfly/~logs/{VM}/build")]);
     store.fail();
     assert_eq!(show("").kind(), (502, "bucket_failed".to_owned()));
     assert_eq!(
@@ -86,10 +86,10 @@ fn what_is_no_tail_is_refused() {
 fn logs_of_long_ago_go_when_a_vm_starts() {
     let store = Store::new();
     for (age_secs, key) in [
-        (8 * DAY_SECS, "mayfly/_logs/old/boot"),
-        (6 * DAY_SECS, "mayfly/_logs/newer/boot"),
+        (8 * DAY_SECS, "mayfly/~logs/old/boot"),
+        (6 * DAY_SECS, "mayfly/~logs/newer/boot"),
         (99 * DAY_SECS, "mayfly/default/github.com~o~r/config"),
-        (99 * DAY_SECS, "another/_logs/old/boot"),
+        (99 * DAY_SECS, "another/~logs/old/boot"),
     ] {
         store.at(NOW_SECS - age_secs);
         store.put(key, b"{}".to_vec());
@@ -97,6 +97,6 @@ fn logs_of_long_ago_go_when_a_vm_starts() {
     super::token::boot(&app(), &Server::ours(), Some(&store));
     assert_eq!(
         store.keys(),
-        ["another/_logs/old/boot", "mayfly/_logs/newer/boot", "mayfly/default/github.com~o~r/config"]
+        ["another/~logs/old/boot", "mayfly/default/github.com~o~r/config", "mayfly/~logs/newer/boot"]
     );
 }

@@ -7,6 +7,8 @@ mod support;
 
 mod access;
 mod admins;
+mod agent;
+mod agent_budget;
 mod backup;
 mod boot;
 mod cloudflare_access;

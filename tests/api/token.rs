@@ -91,7 +91,7 @@ fn a_vm_that_is_gone_gets_nothing_and_other_scopes_are_none() {
     };
     let gone = TestHost::new(Script::new().then(get(list_of_vm()).fixture(200, "list_servers.empty")));
     assert_eq!(call("backup".into()).send(&app(), &gone).kind(), (404, "vm_not_found".to_owned()));
-    for scope in [json!("vm"), json!("agent"), json!(""), json!(1), Value::Null] {
+    for scope in [json!("vm"), json!("Agent"), json!(""), json!(1), Value::Null] {
         let answer = call(scope.clone()).send(&app(), &TestHost::silent());
         assert_eq!(answer.kind(), (400, "invalid_request".to_owned()), "{scope}");
     }

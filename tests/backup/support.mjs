@@ -9,11 +9,11 @@ import { SIGNING_KEY } from '../e2e/support/worker.mjs';
 
 export const RESTIC = process.env.RESTIC_BIN ?? 'restic';
 
-/** A capability for one workspace's backups. */
-export function capability(scope, workspace, { seconds = 3600 } = {}) {
-  const [id, key] = SIGNING_KEY.split(':');
+/** A capability for one workspace's backups, or for the agent of an owner's VM. */
+export function capability(scope, workspace, { seconds = 3600, vm = 'a-vm-of-a-test', owner, signingKey = SIGNING_KEY } = {}) {
+  const [id, key] = signingKey.split(':');
   const expires = Math.floor(Date.now() / 1000) + seconds;
-  const claims = { d: 'mayfly', v: 'a-vm-of-a-test', p: 'hetzner', r: 'fsn1', s: scope, x: expires, w: workspace };
+  const claims = { d: 'mayfly', v: vm, p: 'hetzner', r: 'fsn1', s: scope, x: expires, w: workspace, o: owner };
   const signed = `mfc1.${id}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`;
   const mac = createHmac('sha256', key);
   for (const part of ['capability', signed]) {

@@ -1,12 +1,13 @@
 // `npm run bench [-- --quick]`: the Worker beside the same API in JavaScript (peer/, on Hono) and beside a bare fetch
 // (control/), each in its own workerd on this machine, in one run. Latency and CPU time per request for the routes that
-// a page polls, start-up, size. The last lines are for programs. `--quick` runs everything once, briefly: it shows that
+// a page polls, an agent's answer on its way, start-up, size. The last lines are for programs. `--quick` runs everything once, briefly: it shows that
 // the bench works, and its figures mean little.
 import { fork } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { main, onSignal, root, say } from '../run/prepare.mjs';
+import { benchAgent } from './agent.mjs';
 import { assertSame } from './same.mjs';
 import { TOKENS, bundles, startWorker } from './workers.mjs';
 
@@ -49,7 +50,8 @@ async function bench() {
   say('bench: Mayfly and Hono give the same answers');
 
   const measured = await measureRounds(variants, load);
-  print(variants, starts, measured, provider.bytes);
+  const agent = await benchAgent({ ...(isQuick ? { rounds: 1, requests: 1, everyMs: 1 } : { rounds: 3, requests: 20 }), start, forkReady, median });
+  print(variants, starts, measured, provider.bytes, agent);
 }
 
 /** Each round measures every case on every variant, one after the other; who comes first changes from round to round. */
@@ -136,7 +138,7 @@ function median(values) {
   return sorted.length % 2 === 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
 
-function print(variants, starts, measured, bytes) {
+function print(variants, starts, measured, bytes, agent) {
   const lines = [];
   const row = (title, ...cells) => lines.push(title.padEnd(14) + cells.map((it) => String(it).padStart(13)).join(''));
   const micros = (value) => (Number.isFinite(value) ? value.toFixed(0) : '-');
@@ -156,6 +158,7 @@ function print(variants, starts, measured, bytes) {
     const { ms, cpuMs } = starts[at];
     row(title, ms.toFixed(0), micros(cpuMs), (raw / 1024).toFixed(1), (gzip / 1024).toFixed(1));
   }
+  lines.push(...agent.lines);
   lines.push('', `Medians of ${ROUNDS} interleaved rounds; below, ours over Hono's, medians of each round's ratio.`, '');
 
   const ratio = (name, key) => {
@@ -165,6 +168,9 @@ function print(variants, starts, measured, bytes) {
   const cpu = CASES.map(({ name }) => [`${name}_cpu`, ratio(name, 'cpu')]);
   for (const [name, value] of [...cpu, ['vms_50_p99', ratio('vms_50', 'p99')]]) {
     if (Number.isFinite(value)) lines.push(`ratio ${name} ${value.toFixed(3)}`);
+  }
+  for (const [name, value] of agent.figures) {
+    if (Number.isFinite(value)) lines.push(`cpu ${name} ${value.toFixed(1)}`);
   }
   lines.push(`size gzip_kb ${(variants[0].gzip / 1024).toFixed(1)}`);
   console.log(lines.join('\n'));

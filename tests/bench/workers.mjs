@@ -19,22 +19,26 @@ export const TOKENS = Object.fromEntries(
   ['fifty', 'many', 'none', 'refused'].map((owner) => [owner, `bench-token-of-${owner}`]),
 );
 
-/** Ours, the peer and the control: name, modules, bytes of what would be deployed. */
-export function bundles() {
+/** A module bundled as wrangler would, in a file. */
+export function script(name, entry, ...more) {
   const dir = join(cacheDir(), 'bench');
   mkdirSync(dir, { recursive: true });
+  const file = join(dir, `${name}.js`);
+  const options = ['--bundle', '--format=esm', '--target=es2024', '--log-level=warning', ...more];
+  execFileSync(join(bin, 'esbuild'), [entry, ...options, `--outfile=${file}`], { stdio: ['ignore', 'ignore', 'inherit'] });
+  return file;
+}
+
+/** A Worker of these modules: the first is its entry. */
+export function make(name, title, ...files) {
+  const modules = files.map((file) => ({ name: basename(file), bytes: readFileSync(file) }));
+  const all = Buffer.concat(modules.map((it) => it.bytes));
+  return { name, title, modules, raw: all.length, gzip: gzipSync(all, { level: 9 }).length };
+}
+
+/** Ours, the peer and the control: name, modules, bytes of what would be deployed. */
+export function bundles() {
   const built = join(root, 'build');
-  const script = (name, entry, ...more) => {
-    const file = join(dir, `${name}.js`);
-    const options = ['--bundle', '--format=esm', '--target=es2024', '--log-level=warning', ...more];
-    execFileSync(join(bin, 'esbuild'), [entry, ...options, `--outfile=${file}`], { stdio: ['ignore', 'ignore', 'inherit'] });
-    return file;
-  };
-  const make = (name, title, ...files) => {
-    const modules = files.map((file) => ({ name: basename(file), bytes: readFileSync(file) }));
-    const all = Buffer.concat(modules.map((it) => it.bytes));
-    return { name, title, modules, raw: all.length, gzip: gzipSync(all, { level: 9 }).length };
-  };
   const here = join(root, 'tests/bench');
   return [
     make(
@@ -49,7 +53,7 @@ export function bundles() {
 }
 
 /** Starts one of them. The configuration is the same for all; some keys are for none but one. */
-export async function startWorker({ name, modules }, providerPort) {
+export async function startWorker({ name, modules, bindings: more = {} }, providerPort) {
   const port = await freePort();
   const digests = Object.entries(TOKENS).map(([owner, token]) => [owner, createHash('sha256').update(token).digest('hex')]);
   const bindings = {
@@ -58,6 +62,7 @@ export async function startWorker({ name, modules }, providerPort) {
     ALLOWED_ORIGINS: `${ORIGIN},https://*.mayfly.pages.dev`,
     HETZNER_TOKEN: 'bench-provider-token',
     HETZNER_API_URL: `http://127.0.0.1:${providerPort}/v1`,
+    ...more,
   };
   const text = JSON.stringify;
   const compatibility = /^compatibility_date = "(.*)"$/m.exec(readFileSync(join(root, 'wrangler.toml'), 'utf8'))[1];

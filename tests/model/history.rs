@@ -190,7 +190,8 @@ impl History {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let head = Head { method, origin: "https://mayfly.example.workers.dev", path, query, header };
         let body = NoBody(body.map(|it| it.to_string().into_bytes()).unwrap_or_default());
-        let mut caller = Connection { body, store: None, sent: Vec::new() };
+        let upstream = crate::support::upstream::Upstream::default();
+        let mut caller = Connection { body, store: None, sent: Vec::new(), upstream, passed: Vec::new() };
         let reply: Reply =
             mayfly::api::handle(&self.apps[deployment], &self.account, head, &mut caller).now_or_never()?;
         Some((reply.status, serde_json::from_slice(&reply.body).unwrap_or_default()))
@@ -330,6 +331,7 @@ impl History {
             scope: Scope::Vm,
             expires_secs: None,
             workspace: String::new(),
+            owner: String::new(),
         });
         let bearer = format!("Bearer {capability}");
         self.send(at, method, path, body, &|name| (name == "authorization").then(|| bearer.clone()))

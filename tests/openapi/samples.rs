@@ -185,13 +185,16 @@ fn refusals(it: &mut Recorder) {
     it.record("bad_token", "GET", "/vms", &[("authorization", "Bearer not-the-token")], "");
     let backup = capability(&it.app, "vm", Scope::Backup);
     it.record("wrong_scope", "DELETE", "/vm", &[("authorization", &backup)], "");
+    let agent = capability(&it.app, "vm", Scope::Agent);
+    it.record("agent_off", "POST", "/vm/anthropic/v1/messages", &[("x-api-key", &agent)], "{}");
+    it.record("agent_wrong_scope", "GET", "/vm/anthropic/v1/models", &[("x-api-key", &backup)], "");
     it.ask("no_such_path", "GET", "/nowhere", "");
     it.ask("wrong_method", "PATCH", "/vms", "");
     it.ask("other_vm", "GET", "/vms/ec2-i-123", "");
     it.ask("seal", "POST", "/seal", r#"{"secret":"sk-ant-api03-EXAMPLE"}"#);
     it.ask("seal_invalid", "POST", "/seal", r#"{"secret":""}"#);
     let agent = capability(&it.app, "vm", Scope::Agent);
-    it.record("not_available", "POST", "/vm/anthropic/v1", &[("authorization", &agent)], "");
+    it.record("agent_no_such_path", "POST", "/vm/anthropic/v1", &[("authorization", &agent)], "");
     it.record("preflight", "OPTIONS", "/vms", &[("access-control-request-method", "POST")], "");
 }
 

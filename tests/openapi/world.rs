@@ -14,6 +14,7 @@ use mayfly::keys::{Claims, Scope};
 use serde_json::{Value, json};
 
 use crate::store::{Connection, Store};
+use crate::upstream::Upstream;
 
 /// 2026-11-20T10:00:00Z.
 pub(crate) const START_SECS: u64 = 1_795_168_800;
@@ -82,6 +83,7 @@ pub(crate) fn capability(app: &App, vm: &str, scope: Scope) -> String {
         scope,
         expires_secs: None,
         workspace: WORKSPACE.into(),
+        owner: String::new(),
     };
     format!("Bearer {}", config.keys.signer().sign(&claims))
 }
@@ -99,7 +101,13 @@ pub(crate) fn call(app: &App, world: &World, it: Call<'_>) -> Reply {
         query,
         header: &header,
     };
-    let mut caller = Connection { body: Bytes(it.body), store: Some(world.store.clone()), sent: Vec::new() };
+    let mut caller = Connection {
+        body: Bytes(it.body),
+        store: Some(world.store.clone()),
+        sent: Vec::new(),
+        upstream: Upstream::default(),
+        passed: Vec::new(),
+    };
     let reply = mayfly::api::handle(app, world, head, &mut caller).now_or_never();
     let mut reply = reply.expect("an answer at once");
     if reply.body.is_empty() {

@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node
 import { join } from 'node:path';
 import { buildTools, buildWorker, cacheDir, root, run, say, targetDir, toolEnv } from './prepare.mjs';
 import { SIMULATED } from './fake-providers.mjs';
-import { has, needChromium, needClients, needHcloud, needMoto, needRestic } from './tools.mjs';
+import { has, needChromium, needClaude, needClients, needHcloud, needMoto, needRestic } from './tools.mjs';
 
 /** Free Workers may have 3 MB; we allow ourselves a third of it. */
 const GZIP_LIMIT_KIB = 1024;
@@ -29,7 +29,7 @@ export const SUITES = [
   {
     name: 'e2e',
     files: filesOf('tests/e2e').filter((it) => !BROWSER_FILES.test(it)),
-    needs: [worker, fakeCloud, driver, needHcloud, needClients, needMoto],
+    needs: [worker, fakeCloud, driver, needHcloud, needClients, needMoto, needClaude],
     run: nodeTests,
   },
   { name: 'page', files: filesOf('tests/e2e').filter((it) => BROWSER_FILES.test(it)), needs: [worker, fakeCloud], run: browserTests },

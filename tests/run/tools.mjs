@@ -1,6 +1,6 @@
-// Programs that the tests use: Chromium, hcloud and restic from the system, the vendors' clients and moto from Python's packages. Found
-// where they are; installed, saying so, where this may be done; otherwise the tests that need them are left out, and counted as
-// skipped.
+// Programs that the tests use: Chromium, hcloud and restic from the system, the vendors' clients and moto from Python's packages,
+// Claude Code from npm's. Found where they are; installed, saying so, where this may be done; otherwise the tests that need them
+// are left out, and counted as skipped.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -56,6 +56,21 @@ export async function needHcloud() {
 export async function needRestic() {
   if (process.env.RESTIC_BIN || onPath('restic')) return;
   if (!(await aptInstall('restic'))) say('no restic: set RESTIC_BIN to one to run the tests that need it');
+}
+
+/** Claude Code as VMs install it; its tests skip themselves where there is none. */
+export async function needClaude() {
+  if (process.env.CLAUDE_BIN) return;
+  const [, version] = /^CLAUDE_CODE_VERSION=(.*)$/m.exec(readFileSync(join(root, 'cloud-init/workspace/versions'), 'utf8'));
+  const name = `@anthropic-ai/claude-code-${process.platform}-${process.arch}`;
+  const home = join(cacheDir(), 'claude', version);
+  const program = join(home, 'node_modules', name, 'claude');
+  if (!existsSync(program)) {
+    say(`Claude Code ${version}, into .cache/claude`);
+    await run('npm', ['install', '--prefix', home, '--no-audit', '--no-fund', '--ignore-scripts', '--loglevel=error', `${name}@${version}`]);
+  }
+  if (existsSync(program)) process.env.CLAUDE_BIN = program;
+  else say('no Claude Code: set CLAUDE_BIN to one to run the test that needs it');
 }
 
 /** The vendors' own Python clients; their tests skip themselves without them. */

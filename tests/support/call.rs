@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::block_on;
 use super::store::{Connection, Store};
+use super::upstream::Upstream;
 use super::world::{ANNS_TOKEN, API_TOKEN, ORIGIN, SECRETS};
 
 /// A request's body.
@@ -37,6 +38,7 @@ pub(crate) struct Call {
     headers: Vec<(String, String)>,
     body: TestBody,
     store: Option<Store>,
+    upstream: Upstream,
     reveals: bool,
 }
 
@@ -50,6 +52,7 @@ impl Call {
             headers: Vec::new(),
             body: TestBody::Unread,
             store: None,
+            upstream: Upstream::default(),
             reveals: false,
         }
     }
@@ -94,6 +97,11 @@ impl Call {
         Self { store: Some(store.clone()), ..self }
     }
 
+    /// To a Worker before which there is this server.
+    pub(crate) fn upstream(self, upstream: &Upstream) -> Self {
+        Self { upstream: upstream.clone(), ..self }
+    }
+
     pub(crate) fn bytes(self, bytes: impl Into<Vec<u8>>) -> Self {
         self.body(TestBody::Bytes(bytes.into()))
     }
@@ -118,10 +126,13 @@ impl Call {
             query: &self.query,
             header: &header,
         };
-        let mut caller = Connection { body: self.body, store: self.store, sent: Vec::new() };
+        let (body, store, upstream) = (self.body, self.store, self.upstream);
+        let mut caller = Connection { body, store, sent: Vec::new(), upstream, passed: Vec::new() };
         let reply = block_on(mayfly::api::handle(app, host, head, &mut caller));
-        let body = if reply.body.is_empty() { caller.sent } else { reply.body };
-        let answer = Answer { status: reply.status, headers: reply.headers, body };
+        let is_passed = reply.body.is_empty();
+        let body = if is_passed { caller.sent } else { reply.body };
+        let passed = if is_passed { caller.passed } else { Vec::new() };
+        let answer = Answer { status: reply.status, headers: reply.headers, passed, body };
         answer.check(self.reveals);
         answer
     }
@@ -132,6 +143,8 @@ impl Call {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     headers: Vec<(&'static str, String)>,
+    /// Those of another server's answer.
+    pub(crate) passed: Vec<(String, String)>,
     body: Vec<u8>,
 }
 
@@ -166,6 +179,15 @@ impl Answer {
 
     /// A problem with further members.
     pub(crate) fn is_problem_with(&self, status: u16, code: &str, detail: &str, more: &Value) {
+        if self.json()["type"] == "error" {
+            // What the agent's client gets (`check`).
+            assert_eq!(
+                (self.status, self.json()["error"]["message"].as_str()),
+                (status, Some(detail)),
+                "{code}"
+            );
+            return;
+        }
         let mut want = json!({
             "type": "about:blank",
             "title": title(status),
@@ -182,7 +204,9 @@ impl Answer {
 
     /// Status and code, for tables where the text is not the point.
     pub(crate) fn kind(&self) -> (u16, String) {
-        (self.status, self.json()["code"].as_str().unwrap_or_default().to_owned())
+        let body = self.json();
+        let code = if body["type"] == "error" { &body["error"]["type"] } else { &body["code"] };
+        (self.status, code.as_str().unwrap_or_default().to_owned())
     }
 
     fn check(&self, reveals: bool) {
@@ -195,11 +219,23 @@ impl Answer {
                 assert!(!self.text().contains(secret), "the answer holds a secret: {}", self.text());
             }
         }
-        if self.status < 400 {
+        if self.status < 400 || !self.passed.is_empty() {
+            return;
+        }
+        let body = self.json();
+        assert_eq!(self.header("www-authenticate").is_some(), self.status == 401);
+        assert_eq!(self.header("allow").is_some(), self.status == 405);
+        if body["type"] == "error" {
+            assert_eq!(self.header("content-type"), Some("application/json"));
+            let message = &body["error"]["message"];
+            let kind = agent_error(self.status);
+            let want =
+                json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": id});
+            assert_eq!(body, want);
+            assert!(message.as_str().is_some_and(|it| it.ends_with('.')), "{body}");
             return;
         }
         assert_eq!(self.header("content-type"), Some("application/problem+json"));
-        let body = self.json();
         assert_eq!(body["type"], "about:blank");
         assert_eq!(body["title"], title(self.status));
         assert_eq!(body["status"], self.status);
@@ -209,11 +245,24 @@ impl Answer {
         }
         let retry_after = body["retry_after_seconds"].as_u64().map(|it| it.to_string());
         assert_eq!(self.header("retry-after"), retry_after.as_deref());
-        assert_eq!(self.header("www-authenticate").is_some(), self.status == 401);
-        assert_eq!(self.header("allow").is_some(), self.status == 405);
         for error in body["errors"].as_array().into_iter().flatten() {
             assert!(error["field"].is_string() && error["detail"].is_string(), "{error}");
         }
+    }
+}
+
+/// Anthropic API, "Errors".
+fn agent_error(status: u16) -> &'static str {
+    match status {
+        400 | 405 => "invalid_request_error",
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        502 | 503 => "api_error",
+        504 => "timeout_error",
+        other => panic!("no refusal of ours has the status {other}"),
     }
 }
 

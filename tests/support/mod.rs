@@ -8,6 +8,7 @@ pub(crate) mod fixtures;
 pub(crate) mod host;
 pub(crate) mod script;
 pub(crate) mod store;
+pub(crate) mod upstream;
 pub(crate) mod user_data;
 pub(crate) mod world;
 

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use mayfly::bucket::{Bucket, BucketError, Entry, PAGE, Page, Put, Span};
-use mayfly::http::{Body, BodyError};
+use mayfly::http::{Body, BodyError, NoAnswer};
+use mayfly::relay::{Onward, Relay};
 use sha2::{Digest as _, Sha256};
+
+use super::upstream::Upstream;
 
 /// The objects; clones are the same bucket.
 #[derive(Clone, Default)]
@@ -112,8 +115,20 @@ impl Store {
 pub(crate) struct Connection<B> {
     pub(crate) body: B,
     pub(crate) store: Option<Store>,
-    /// The object that was to be the answer's body.
+    /// The object, or another server's answer, that was to be the answer's body.
     pub(crate) sent: Vec<u8>,
+    /// Another server, and those of its headers that were to be the answer's.
+    pub(crate) upstream: Upstream,
+    pub(crate) passed: Vec<(String, String)>,
+}
+
+impl<B: Body> Relay for Connection<B> {
+    async fn relay(&mut self, onward: Onward) -> Result<u16, NoAnswer> {
+        let body = self.body.read(usize::MAX).await.map_err(|_| NoAnswer::Broken)?;
+        let told = self.upstream.clone().answer(onward, body, self).await?;
+        (self.sent, self.passed) = (told.body, told.headers);
+        Ok(told.status)
+    }
 }
 
 impl<B: Body> Body for Connection<B> {

@@ -178,6 +178,7 @@ pub(crate) fn claims(scope: Scope) -> Claims {
         scope,
         expires_secs: None,
         workspace: WORKSPACE.into(),
+        owner: String::new(),
     }
 }
 

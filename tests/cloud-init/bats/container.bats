@@ -102,6 +102,22 @@ PY
   [[ $output != *'annot'* ]]
 }
 
+@test "Claude Code gets the settings that say how it asks, and whoever brings their own keeps them" {
+  mkdir -p /opt/mayfly-tools/claude-code
+  printf '#!/bin/sh\nprintf "<%%s>" "$@" "$ANTHROPIC_AUTH_TOKEN"\n' >/opt/mayfly-tools/claude-code/claude
+  chmod 0755 /opt/mayfly-tools/claude-code/claude
+  rm -f /mnt/mayfly/agent-*
+  claude() { env -u ANTHROPIC_AUTH_TOKEN sh /opt/mayfly/workspace/container/claude "$@"; }
+  [ "$(claude -p 'a  b')" = '<-p><a  b><>' ]
+  echo '{}' >/mnt/mayfly/agent-settings.json
+  echo mfc1.x >/mnt/mayfly/agent-token
+  [ "$(claude -p 'a  b')" = '<--settings></mnt/mayfly/agent-settings.json><-p><a  b><>' ]
+  [ "$(claude)" = '<--settings></mnt/mayfly/agent-settings.json><>' ]
+  [ "$(claude --settings x -p 'a  b')" = '<--settings><x><-p><a  b><mfc1.x>' ]
+  [ "$(claude --settings=x)" = '<--settings=x><mfc1.x>' ]
+  rm -rf /opt/mayfly-tools/claude-code
+}
+
 @test "root is told that it is in a sandbox" {
   : >/mnt/mayfly/env.sh
   [ "$(/opt/mayfly/workspace/container/enter sh -c 'echo $IS_SANDBOX')" = 1 ]

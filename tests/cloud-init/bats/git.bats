@@ -196,6 +196,40 @@ SCRIPT
   done
 }
 
+# ends WHY: what end.py does about an idle or expired VM, with the real rescue and backup.py; the ways to its deletion are recorded.
+ends() {
+  mkdir -p "$BATS_TEST_TMPDIR/here"
+  printf '#!/bin/bash\nMAYFLY_HERE=/opt/mayfly/workspace exec bash %s/run-rescue\n' "$BATS_TEST_TMPDIR" >"$BATS_TEST_TMPDIR/here/rescue"
+  chmod +x "$BATS_TEST_TMPDIR/here/rescue"
+  MAYFLY_HERE=$BATS_TEST_TMPDIR/here python3 - "$1" <<'PY'
+import sys
+import common, end
+def deleted(machine):
+    return True, "gone"
+end.ways = lambda machine: [deleted]
+end.worker.send = lambda *args, **more: None
+end.end(common.vm(), sys.argv[1], clock=iter([0, 10_000]).__next__)
+PY
+}
+
+@test "where nothing is kept, an idle VM pushes its work, or waits for the expiry and says why" {
+  workspace_with_remote
+  echo two >"$MAYFLY_ROOT/workspaces/repo/new"
+  run ends idle
+  [[ $output == *'idle, but there is unpushed work and no Git credential: waiting for the expiry'* ]]
+  [[ $output != *accepted* ]]
+  [ ! -e "$BATS_TEST_TMPDIR/pushed" ]
+  run ends expired
+  [[ $output == *'ending: expired; there is unpushed work and no Git credential'*'deleted: accepted'* ]]
+  printf token >"$MAYFLY_ROOT/run/mayfly/git/token"
+  PUSH_STATUS=1 run ends idle
+  [[ $output == *'unpushed work could not be pushed: waiting for the expiry'* ]]
+  [[ $output != *accepted* ]]
+  run ends idle
+  [[ $output == *'saved to mayfly/rescue-'*'ending: idle'*'deleted: accepted'* ]]
+  [ -e "$BATS_TEST_TMPDIR/pushed" ]
+}
+
 @test "a workspace that was put back is fetched into and not cloned, merged or reset" {
   local ws=$MAYFLY_ROOT/workspaces/repo
   . /opt/mayfly/workspace/clone

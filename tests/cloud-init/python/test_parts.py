@@ -188,6 +188,51 @@ class Share(Machine):
         self.assertTrue(claude["projects"][f"{self.root}/workspaces/repo"]["hasTrustDialogAccepted"])
         self.assertIn("Notification", json.loads(self.get("home/dev/.claude/settings.json"))["hooks"])
 
+    def agent_of_the_worker(self):
+        """A VM whose agent asks through the Worker, as the boot exchange and share.py leave it."""
+        self.put("etc/mayfly/secrets/password", "pa55word")
+        self.put("etc/mayfly/secrets/anthropic_api_key", "mfc1.k1.first.sig")
+        self.put("etc/mayfly/secrets/env.json", json.dumps({"ANTHROPIC_BASE_URL": "https://worker.example/vm/anthropic"}))
+        os.makedirs(f"{self.root}/home/dev", exist_ok=True)
+        self.share.main()
+
+    def test_a_capability_in_place_of_the_key_is_a_file_that_can_be_renewed(self):
+        self.agent_of_the_worker()
+        env = json.loads(self.get("run/mayfly/agent/env.json"))
+        self.assertEqual(set(env), {"ANTHROPIC_BASE_URL", "CLAUDE_CODE_API_KEY_HELPER_TTL_MS"})
+        self.assertNotIn("mfc1.", self.get("run/mayfly/agent/share/env.sh"))
+        settings = json.loads(self.get("run/mayfly/agent/share/agent-settings.json"))
+        helper = settings["apiKeyHelper"].replace("/mnt/mayfly", f"{self.root}/run/mayfly/agent/share")
+        self.assertEqual(os.popen(helper).read(), "mfc1.k1.first.sig")
+        claude = self.get("home/dev/.claude/.claude.json")
+        self.assertTrue(json.loads(claude)["hasCompletedOnboarding"])
+        self.assertNotIn("mfc1", claude + self.get("home/dev/.claude/settings.json"), "it would be saved with the settings")
+
+    def test_the_capability_is_renewed_and_what_fails_leaves_the_old_one(self):
+        self.agent_of_the_worker()
+        file = "run/mayfly/agent/share/agent-token"
+        _, calls = self.serve(lambda *_: (200, {"token": "mfc1.k1.second.sig", "base_url": "x", "expires": 1}))
+        self.assertEqual(self.agent.main(), 0)
+        self.assertEqual([(method, path, body) for method, path, _, body in calls], [("POST", "/vm/token", {"scope": "agent"})])
+        self.assertEqual(self.get(file), "mfc1.k1.second.sig")
+        self.assertEqual(os.stat(f"{self.root}/{file}").st_mode & 0o777, 0o444)
+        self.share.main()
+        self.assertEqual(self.get(file), "mfc1.k1.second.sig", "the one of the boot is older")
+        for answer in ((404, {"code": "vm_not_found"}), (200, {}), (200, {"token": 7}), (503, {})):
+            self.serve(lambda *_, answer=answer: answer)
+            self.assertEqual(self.agent.main(), 1)
+            self.assertEqual(self.get(file), "mfc1.k1.second.sig")
+
+    def test_whoever_has_a_key_of_their_own_asks_for_no_capability(self):
+        self.put("etc/mayfly/secrets/password", "pa55word")
+        self.put("etc/mayfly/secrets/anthropic_api_key", "sk-ant-0123456789abcdefghij")
+        os.makedirs(f"{self.root}/home/dev")
+        self.share.main()
+        _, calls = self.serve(lambda *_: (200, {"token": "mfc1.k1.second.sig"}))
+        self.assertEqual(self.agent.main(), 0)
+        self.assertEqual(calls, [])
+        self.assertFalse(os.path.exists(f"{self.root}/run/mayfly/agent/share/agent-settings.json"))
+
     def test_without_a_credential_claude_asks_for_a_login_once(self):
         self.put("etc/mayfly/secrets/password", "pa55word")
         self.put("etc/mayfly/secrets/env.json", json.dumps({"OTHER": "x"}))

@@ -10,7 +10,7 @@ const ERRORS = { 400: 'invalid_request_error', 401: 'authentication_error', 403:
 
 /**
  * Starts it on the loopback address.
- * @param {{port: number, keys: string[]}} options `keys`: API keys and OAuth tokens that it accepts
+ * @param {{port: number, keys: string[]}} options `port`: 0 for any; `keys`: API keys and OAuth tokens that it accepts
  */
 export async function startAnthropic({ port, keys }) {
   const requests = [];
@@ -48,6 +48,7 @@ export async function startAnthropic({ port, keys }) {
   await new Promise((done, failed) => server.once('error', failed).listen(port, '127.0.0.1', done));
 
   return {
+    port: server.address().port,
     requests,
     /** What every prompt gets when no plan is left. */
     say: (text) => (otherwise = text),
