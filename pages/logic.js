@@ -64,6 +64,7 @@ const REASONS = {
   unreachable: 'The repository’s host could not be reached.',
   forbidden_address: 'The repository’s address leads into a private network.',
   clone_failed: 'Cloning the repository failed.',
+  not_restored: 'The earlier work could not be put back, so this is a new clone. Its backups are still there: a new workspace can start with one of them.',
   build_failed: 'The devcontainer could not be built.',
   fallback: 'The repository’s own devcontainer failed to build, so the default one is running.',
   ui_failed: 'The web UI could not be installed. The terminal works.',

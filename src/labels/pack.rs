@@ -215,7 +215,7 @@ pub struct Reason {
 
 impl Reason {
     /// Every code with what it means to the user.
-    pub const CODES: [(&'static str, &'static str); 16] = [
+    pub const CODES: [(&'static str, &'static str); 17] = [
         ("apt_failed", "packages could not be installed"),
         ("download_failed", "a program could not be downloaded"),
         ("docker_failed", "Docker did not start"),
@@ -224,6 +224,7 @@ impl Reason {
         ("unreachable", "the repository's host could not be reached"),
         ("forbidden_address", "the repository's host has a private or link-local address"),
         ("clone_failed", "git could not clone the repository"),
+        ("not_restored", "the earlier work could not be put back; its backups are still there: start with restore and an id"),
         ("build_failed", "the devcontainer could not be built, and neither could the default one"),
         ("fallback", "the repository's devcontainer could not be built; this is the default one"),
         ("ui_failed", "the web UI could not be installed; the terminal works"),

@@ -243,15 +243,17 @@ PY
   grep -q -- "-C $ws .*core.hooksPath=/dev/null .*fetch --all --quiet$" "$BATS_TEST_TMPDIR/dev.calls"
 }
 
-@test "a backup that is not there or cannot be put back keeps nobody from a clone" {
+@test "a backup that is not there or cannot be put back keeps nobody from a clone, and the latter is told" {
   . /opt/mayfly/workspace/clone
   clone() { printf cloned >"$BATS_TEST_TMPDIR/cloned"; }
   stub nft <<<'exit 0'
   for status in 75 1 124; do
     stub python3 <<<"exit $status"
-    rm -f "$BATS_TEST_TMPDIR/cloned"
+    rm -f "$BATS_TEST_TMPDIR/cloned" "$MAYFLY_ROOT/run/mayfly/reason"
     run main
     [ "$status" -eq 0 ]
     [ -e "$BATS_TEST_TMPDIR/cloned" ]
+    cat "$MAYFLY_ROOT/run/mayfly/reason" >>"$BATS_TEST_TMPDIR/told" 2>/dev/null || echo nothing >>"$BATS_TEST_TMPDIR/told"
   done
+  [ "$(paste -sd ' ' "$BATS_TEST_TMPDIR/told")" = "nothing not_restored not_restored" ]
 }
