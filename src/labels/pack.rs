@@ -224,7 +224,10 @@ impl Reason {
         ("unreachable", "the repository's host could not be reached"),
         ("forbidden_address", "the repository's host has a private or link-local address"),
         ("clone_failed", "git could not clone the repository"),
-        ("not_restored", "the earlier work could not be put back; its backups are still there: start with restore and an id"),
+        (
+            "not_restored",
+            "the earlier work could not be put back; its backups are still there: start with restore and an id",
+        ),
         ("build_failed", "the devcontainer could not be built, and neither could the default one"),
         ("fallback", "the repository's devcontainer could not be built; this is the default one"),
         ("ui_failed", "the web UI could not be installed; the terminal works"),

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { problem, someSnapshot, someVm } from './page-stub.mjs';
-import { asked, row, signIn, stories, withErrors } from './page-support.mjs';
+import { asked, assertAccessible, row, shoot, signIn, stories, withErrors } from './page-support.mjs';
 
 const story = stories();
 const open = async (page, title) => {
@@ -175,6 +175,8 @@ story('the end of the log is there while it boots, follows, and is not asked for
   await log.getByText('Step 1/9 <img src=x onerror=alert(1)>').waitFor();
   tail += 'Step 2/9\n';
   await log.getByText('Step 2/9').waitFor();
+  await assertAccessible(page);
+  await shoot(page, 'log');
   stub.answers.set('GET /vms/hetzner-4711/log', () => problem(404, 'log_not_kept', 'No bucket keeps logs here.'));
   await vm.getByText('Nothing keeps logs here.').waitFor();
   assert.match(await log.innerText(), /Step 2\/9/, 'what was seen stays');

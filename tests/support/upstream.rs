@@ -86,8 +86,8 @@ impl Upstream {
     }
 }
 
-/// How often randomness was asked for in this test: no two get the same.
 thread_local! {
+    /// How often randomness was asked for in this test: no two get the same.
     static DRAWN: Cell<u64> = const { Cell::new(0) };
 }
 
