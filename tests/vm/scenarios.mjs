@@ -8,6 +8,7 @@ import { buildTools, buildWorker, cacheDir, root, say, targetDir, toolEnv } from
 import { aptInstall, needChromium, onPath } from '../run/tools.mjs';
 
 const INNER = fileURLToPath(new URL('lab/inner.mjs', import.meta.url));
+const ROOTED = fileURLToPath(new URL('lab/rooted.sh', import.meta.url));
 /** Programs of the lab, and the packages that bring them. */
 const PROGRAMS = {
   'systemd-nspawn': 'systemd-container', mmdebstrap: 'mmdebstrap', dnsmasq: 'dnsmasq-base', ip: 'iproute2', git: 'git', 'git-lfs': 'git-lfs',
@@ -68,7 +69,7 @@ async function one(name, { file, scratch, image, proxies }) {
   const args = ['--mount', '--net', '--pid', '--fork', '--kill-child', '--mount-proc', '--propagation', 'private'];
   // What `ip netns` and systemd-nspawn keep is the lab's alone; the latter wants it in memory, or a guest cannot reboot.
   const start = 'for it in netns systemd/nspawn; do mkdir -p /run/$it && mount -t tmpfs tmpfs /run/$it || exit; done; exec "$@"';
-  args.push('sh', '-c', start, 'lab', process.execPath, INNER, file, prepared);
+  args.push(ROOTED, 'sh', '-c', start, 'lab', process.execPath, INNER, file, prepared);
   const env = toolEnv({ FAKE_CLOUD_BIN: process.env.FAKE_CLOUD_BIN ?? join(targetDir, 'debug/fake-cloud') });
   const child = spawn('unshare', args, { cwd: root, env, stdio: ['ignore', 'inherit', 'inherit'], detached: true });
   const kill = () => child.kill('SIGKILL');
