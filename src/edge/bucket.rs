@@ -95,7 +95,7 @@ impl Bucket for Incoming<'_> {
     }
 }
 
-/// As the core's [`Bucket::mark`], for whoever outlives the caller's connection; so are the next two.
+/// As the core's [`Bucket::put`], for whoever outlives the caller's connection; so are the next two.
 pub(crate) async fn put(r2: &R2, key: &str, body: &[u8]) -> Result<(), BucketError> {
     run(r2.put(key, &Uint8Array::from(body).into(), &JsValue::UNDEFINED)).await.map(drop)
 }
