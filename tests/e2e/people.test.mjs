@@ -68,7 +68,7 @@ const shows = (name, isThere) => ({ status, body }) => {
 };
 const isFine = ({ status, body }) => assert.ok(status < 300, JSON.stringify(body));
 /** An admin gets to the VM: what is answered then is its state's. */
-const isReached = ({ status, body }) => assert.ok(status < 300 || ['wrong_state', 'log_not_kept'].includes(body.code), JSON.stringify(body));
+const isReached = ({ status, body }) => assert.ok(status < 300 || ['wrong_state', 'log_not_found'].includes(body.code), JSON.stringify(body));
 const leavesAnns = ({ status, body }) => {
   assert.equal(status, 200);
   assert.deepEqual([body.reaped, body.of_others], [[], 1], JSON.stringify(body));
