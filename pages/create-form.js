@@ -35,7 +35,7 @@ export function mount(view, page) {
   /** @type {import('./kept-logic.js').Snapshot|null} what its disk begins as; it decides the provider */
   let source = null;
   /** @type {import('./restore-logic.js').Kept[]} what is kept of workspaces, looked up whenever the form is opened */
-  let kept = [];
+  let backups = [];
   let isKeptDue = false;
   let busy = false;
   /** @type {{key: string, body: string}|null} */
@@ -138,7 +138,7 @@ export function mount(view, page) {
   /** What is kept of the repository that stands there, where the disk does not begin with something else. */
   const drawRestore = () => {
     const repo = understandRepo(input.repo_url.value);
-    const found = repo.ok && !source ? keptOf(kept, repo.repo_url) : null;
+    const found = repo.ok && !source ? keptOf(backups, repo.repo_url) : null;
     if (found?.name !== fieldOf('restore').dataset.of) delete input.restore.dataset.touched;
     setAttribute(fieldOf('restore'), 'data-of', found?.name ?? null);
     show(fieldOf('restore'), found !== null);
@@ -342,7 +342,7 @@ export function mount(view, page) {
     for (const control of Object.values(input)) delete control.dataset.touched;
     for (const name of SECRET_FIELDS) input[name].value = '';
     source = null;
-    kept = [];
+    backups = [];
     provider = options?.defaults.provider ?? provider;
     size = options?.defaults.size ?? size;
     el.advanced.open = false;
@@ -407,7 +407,7 @@ export function mount(view, page) {
     const asked = page.session();
     const answer = await page.api().workspaces();
     if (asked !== page.session()) return;
-    kept = answer.ok ? answer.data.workspaces : [];
+    backups = answer.ok ? answer.data.workspaces : [];
     draw();
   };
 
