@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use crate::encoding::base64url;
-use crate::keys;
+use crate::keys::{self, Claims};
 use crate::model::Vm;
 use crate::repo_url::RepoUrl;
 use crate::secret::Secret;
@@ -94,8 +94,11 @@ pub fn workspace(owner: &str, repo: &RepoUrl) -> String {
     format!("{owner}/{}", name(repo))
 }
 
-/// The same for a VM; `None` where its labels do not tell its owner and its repository.
-pub fn workspace_of(vm: &Vm<'_>) -> Option<String> {
+/// The same for a VM: what its capability says, else what its labels do; `None` where neither tells.
+pub fn workspace_of(claims: &Claims, vm: &Vm<'_>) -> Option<String> {
+    if !claims.workspace.is_empty() {
+        return Some(claims.workspace.clone());
+    }
     let repo = RepoUrl::parse(&vm.labels.repo.unpack()?).ok()?;
     (!vm.labels.owner.is_empty()).then(|| workspace(&vm.labels.owner, &repo))
 }

@@ -76,7 +76,8 @@ pub struct Claims {
     /// End of its life, Unix seconds; `vm` has none, its VM's labels decide.
     #[serde(rename = "x", skip_serializing_if = "Option::is_none", default)]
     pub expires_secs: Option<u64>,
-    /// The one workspace whose backups it opens, as `backup::workspace` names it; empty where it opens none.
+    /// The one workspace whose backups it opens, as `backup::workspace` names it; empty where it opens none. That of a `vm`
+    /// is the one it asks for, where its labels may not tell.
     #[serde(rename = "w", skip_serializing_if = "String::is_empty", default)]
     pub workspace: String,
     /// In whose name an `agent` asks the model; empty in all others.

@@ -238,6 +238,11 @@ impl Provider {
         matches!(self, Self::Ec2(_))
     }
 
+    /// Whether labels may find no room, or lose it to others as a VM goes on (`labels::packed_name`).
+    pub fn may_drop_labels(&self) -> bool {
+        matches!(self, Self::Ovh(_))
+    }
+
     /// Whether it puts a firewall of its own before a VM; the host's is there in any case.
     pub fn has_firewall(&self) -> bool {
         !matches!(self, Self::Ovh(_))

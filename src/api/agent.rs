@@ -37,7 +37,9 @@ pub(super) fn grant<H>(ctx: &Ctx<'_, H>, claims: &Claims, vm: &Vm<'_>) -> Option
     config.agent.as_ref().filter(|_| !vm.labels.golden && !vm.labels.owner.is_empty())?;
     let expires = ctx.now_secs + LIFE_SECS;
     let owner = vm.labels.owner.to_string();
-    let claims = Claims { scope: Scope::Agent, expires_secs: Some(expires), owner, ..claims.clone() };
+    let expires_secs = Some(expires);
+    let claims =
+        Claims { scope: Scope::Agent, expires_secs, owner, workspace: String::new(), ..claims.clone() };
     let base_url = format!("{}{}", ctx.ready.public_url(ctx.head.origin), PLACE.trim_end_matches('/'));
     Some(Grant { token: config.keys.signer().sign(&claims), expires, base_url })
 }

@@ -11,6 +11,7 @@ use super::placement::{choose, source_of};
 use super::vms::{key_of, mine};
 use super::wire::{AttemptBody, VmBody, json};
 use super::{Ctx, Problem, ceilings, read_body, restore, seal};
+use crate::backup;
 use crate::encoding::base32;
 use crate::http::{Body, Caller, Host, Random, Reply};
 use crate::keys::{Claims, Scope};
@@ -79,6 +80,8 @@ struct Draft<'a> {
     spec: &'a Spec,
     vm: String,
     name: String,
+    /// As its capability tells it; empty where its labels do.
+    workspace: String,
     created_secs: u64,
     expires_secs: u64,
     sealed: String,
@@ -271,7 +274,7 @@ impl Draft<'_> {
             region: location.to_owned(),
             scope: Scope::Vm,
             expires_secs: None,
-            workspace: String::new(),
+            workspace: self.workspace.clone(),
             owner: String::new(),
         });
         self.render(ctx, location, &capability, &self.sealed)
@@ -342,9 +345,11 @@ fn draft<'a, H: Host>(
         let plain = serde_json::to_vec(&plain).unwrap_or_default();
         config.keys.signer().seal(&plain, &config.deployment, &vm, random(ctx.host))
     };
+    let is_told = provider.may_drop_labels() && !spec.golden;
     Draft {
         spec,
         name,
+        workspace: if is_told { backup::workspace(owner, &spec.repo_url) } else { String::new() },
         created_secs: ctx.now_secs,
         expires_secs: ctx.now_secs + u64::from(spec.max_hours) * 3600,
         sealed,

@@ -75,7 +75,7 @@ pub(super) async fn issue<H: Host>(
         return Ok(json(200, &AgentAnswer { token, base_url, expires }));
     }
     let config = &ctx.ready.config;
-    let workspace = backup::workspace_of(&vm);
+    let workspace = backup::workspace_of(who.claims(), &vm);
     let (true, Some(workspace)) = (store::kind(ctx, caller) != "none", workspace) else {
         return Err(super::backup::not_configured());
     };

@@ -199,8 +199,8 @@ pub(super) async fn boot<H: Host>(
     };
     let credential = config.vm_credential(provider.name()).map(|it| it.expose().to_owned());
     let backup_key = config.backup_key.as_ref().filter(|_| store::kind(ctx, body) != "none");
-    let backup_password =
-        backup_key.zip(backup::workspace_of(&vm)).map(|(key, it)| backup::password(key, &it));
+    let workspace = backup::workspace_of(who.claims(), &vm);
+    let backup_password = backup_key.zip(workspace).map(|(key, it)| backup::password(key, &it));
     // Nothing to save there, nothing to get in with.
     let backup_s3 = config.backup_s3.as_ref().filter(|_| backup_password.is_some());
     Ok(json(

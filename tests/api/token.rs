@@ -1,6 +1,6 @@
 //! Tokens and passwords for backups: which workspace a VM's labels name, how often old backups may go.
 
-use mayfly::keys::Scope;
+use mayfly::keys::{Claims, Scope};
 use serde_json::{Value, json};
 
 use super::support::call::{Answer, Call};
@@ -9,7 +9,7 @@ use super::support::host::TestHost;
 use super::support::script::{Script, get};
 use super::support::store::Store;
 use super::support::world::{
-    BACKUP_KEY, NOW_SECS, ORIGIN, Settings, VM, capability, keyring, list_of_vm, sha256_hex,
+    BACKUP_KEY, NOW_SECS, ORIGIN, Settings, VM, capability, claims, keyring, list_of_vm, sha256_hex,
 };
 
 const OURS: &str = "default/github.com~octo~Hello-World";
@@ -79,6 +79,19 @@ fn without_bucket_key_or_repository_there_are_no_backups() {
     assert_eq!(ask(&app(), &Server::ours(), None, "backup").kind(), code);
     assert_eq!(ask(&Settings::usual().app(), &Server::ours(), Some(&store), "backup").kind(), code);
     assert_eq!(ask(&app(), &nameless, Some(&store), "backup").kind(), code);
+}
+
+#[test]
+fn what_a_capability_tells_is_its_workspace_whatever_became_of_the_labels() {
+    let store = Store::new();
+    let nameless = Server::ours().without_label("mayfly-repo");
+    let its = keyring().signer().sign(&Claims { workspace: OURS.to_owned(), ..claims(Scope::Vm) });
+    let call = Call::post("/vm/token").bearer(&its).json(&json!({ "scope": "backup" })).store(&store);
+    let answer = call.send(&app(), &host(&nameless)).ok(200);
+    assert_eq!(answer["repository"], format!("{ORIGIN}/vm/backup/{OURS}/"));
+    // By itself it opens no backup.
+    let list = Call::get(&format!("/vm/backup/{OURS}/locks/")).bearer(&its).store(&store);
+    assert_eq!(list.send(&app(), &TestHost::silent()).status, 403);
 }
 
 #[test]

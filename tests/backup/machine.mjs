@@ -5,7 +5,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { RESTIC, plant } from './support.mjs';
+import { RESTIC, plant, survey } from './support.mjs';
 
 const SCRIPTS = fileURLToPath(new URL('../../cloud-init/', import.meta.url));
 export const REPO = 'https://github.com/octocat/Hello-World';
@@ -14,24 +14,31 @@ export const REPO = 'https://github.com/octocat/Hello-World';
 export const missing =
   [RESTIC, 'python3', 'git'].filter((it) => spawnSync(it, ['--version']).error).map((it) => `no ${it} here`)[0] ?? false;
 
+/** What the tests need to know of a provider: its servers in the fake's state, and their addresses. */
+const PROVIDERS = {
+  hetzner: { servers: (state) => state.servers, address: (server) => server.public_net.ipv4.ip },
+  ovh: { servers: (state) => state.ovh.instances, address: (server) => server.ipAddresses.find((it) => it.version === 4).ip },
+};
+
 /** One disk, on which one VM after the other boots. */
-export function machine({ cloud, worker, root }) {
+export function machine({ cloud, worker, root, provider = 'hetzner' }) {
+  const { servers, address } = PROVIDERS[provider];
   const workspace = () => join(root, 'workspaces/Hello-World');
   const claude = () => join(root, 'home/dev/.claude');
 
   /** Creates a VM and puts on its empty disk what its first boot would. */
   const boot = async (request = {}, { token } = {}) => {
-    const known = new Set((await cloud.state()).servers.map((it) => it.id));
+    const known = new Set(servers(await cloud.state()).map((it) => it.id));
     const created = await worker.api('POST', '/vms', { repo_url: REPO, ...request }, { token });
     assert.equal(created.status, 201, JSON.stringify(created.body));
-    const server = (await cloud.state()).servers.find((it) => !known.has(it.id));
+    const server = servers(await cloud.state()).find((it) => !known.has(it.id));
     const userData = await (await fetch(`${cloud.url}/_fake/servers/${server.id}/user-data`)).text();
     const file = fileOf(userData);
     const exchange = await fetch(`${worker.url}/vm/boot`, {
       method: 'POST',
       headers: {
         authorization: `Bearer ${file.capability}`,
-        'cf-connecting-ip': server.public_net.ipv4.ip,
+        'cf-connecting-ip': address(server),
         'content-type': 'application/json',
       },
       body: JSON.stringify({ sealed: file.sealed }),
@@ -47,7 +54,7 @@ export function machine({ cloud, worker, root }) {
     await put('etc/mayfly/values/repo_name', 'Hello-World');
     for (const name of ['backup_password', 'backup_s3_secret', 'restore']) await put(`etc/mayfly/secrets/${name}`, secrets[name]);
     await mkdir(join(root, 'var/lib/mayfly'), { recursive: true });
-    return { id: created.body.vm.id, secrets, machine: file, userData };
+    return { id: created.body.vm.id, vm: created.body.vm, secrets, machine: file, userData };
   };
 
   /** Runs the VM's script as a VM does. Resolves to its exit status and what it said; `path` comes before PATH. */
@@ -78,7 +85,21 @@ export function machine({ cloud, worker, root }) {
     await writeFile(join(claude(), '.credentials.json'), 'a login made by hand', { mode: 0o600 });
   };
 
-  return { boot, backup, work, workspace, claude };
+  /** What there is of work. */
+  const everything = async () => [...(await survey(workspace())), ...(await survey(claude()))];
+
+  /** Old backups go once a day, whoever asks: also a VM that knows nothing of the last time. */
+  const tidiesOnce = async () => {
+    const tidied = await backup('tick');
+    assert.equal(tidied.code, 0, tidied.out);
+    assert.match(tidied.out, /tidied/);
+    await rm(join(root, 'var/lib/mayfly/backup.json'));
+    const again = await backup('tick');
+    assert.equal(again.code, 0, again.out);
+    assert.doesNotMatch(again.out, /tidied/);
+  };
+
+  return { boot, backup, work, workspace, claude, everything, tidiesOnce };
 }
 
 /** The VM's description, from its user data. */

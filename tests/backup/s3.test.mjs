@@ -18,7 +18,7 @@ import { until } from '../e2e/support/until.mjs';
 import { whyNoMoto } from '../e2e/support/aws.mjs';
 import { cacheDir } from '../run/prepare.mjs';
 import { REPO, machine, missing } from './machine.mjs';
-import { RESTIC, capability, survey } from './support.mjs';
+import { RESTIC, capability } from './support.mjs';
 
 const PLACE = 'mayfly/default/github.com~octocat~Hello-World/';
 const reason = missing || whyNoMoto();
@@ -29,7 +29,7 @@ let store;
 let worker;
 let root;
 let bin;
-let boot, backup, work, workspace, claude;
+let boot, backup, work, workspace, everything, tidiesOnce;
 
 before(async () => {
   if (reason) return;
@@ -42,7 +42,7 @@ before(async () => {
   };
   worker = await startWorker({ vars });
   const it = machine({ cloud, worker, root });
-  ({ boot, work, workspace, claude } = it);
+  ({ boot, work, workspace, everything, tidiesOnce } = it);
   // Everything that restic is called with, and then restic.
   bin = mkdtempSync(join(cacheDir(), 's3-bin-'));
   const real = spawnSync('sh', ['-c', `command -v ${RESTIC}`], { encoding: 'utf8' }).stdout.trim();
@@ -78,7 +78,6 @@ async function startStore() {
   };
 }
 
-const everything = async () => [...(await survey(workspace())), ...(await survey(claude()))];
 const kept = {};
 
 test('work goes to the store without the Worker between, and comes back on the next VM', options, async () => {
@@ -133,13 +132,7 @@ test('the Worker lists what is there, an older backup can be named, and one that
 });
 
 test('old backups go once a day, whoever asks', options, async () => {
-  const tidied = await backup('tick');
-  assert.equal(tidied.code, 0, tidied.out);
-  assert.match(tidied.out, /tidied/);
-  await rm(join(root, 'var/lib/mayfly/backup.json'));
-  const again = await backup('tick');
-  assert.equal(again.code, 0, again.out);
-  assert.doesNotMatch(again.out, /tidied/);
+  await tidiesOnce();
 });
 
 test('a store that refuses is no empty one: nothing passes for saved, or for never saved', options, async () => {

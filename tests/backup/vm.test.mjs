@@ -13,7 +13,6 @@ import { startFakeCloud } from '../e2e/support/cloud.mjs';
 import { startWorker } from '../e2e/support/worker.mjs';
 import { cacheDir } from '../run/prepare.mjs';
 import { REPO, machine, missing } from './machine.mjs';
-import { survey } from './support.mjs';
 
 const ANNS = 'a-token-of-anns-for-tests';
 const options = { skip: missing };
@@ -21,7 +20,7 @@ const options = { skip: missing };
 let cloud;
 let worker;
 let root;
-let boot, backup, work, workspace, claude;
+let boot, backup, work, workspace, everything, tidiesOnce;
 
 before(async () => {
   if (missing) return;
@@ -30,15 +29,13 @@ before(async () => {
   const digest = createHash('sha256').update(ANNS).digest('hex');
   const vars = { ...cloud.vars, BACKUP_KEY: 'a-backup-key-for-tests-0123456789', API_TOKENS: JSON.stringify({ ann: digest }) };
   worker = await startWorker({ vars, bucket: true });
-  ({ boot, backup, work, workspace, claude } = machine({ cloud, worker, root }));
+  ({ boot, backup, work, workspace, everything, tidiesOnce } = machine({ cloud, worker, root }));
 });
 after(async () => {
   await worker?.close();
   await cloud?.close();
   if (root) await rm(root, { recursive: true, force: true });
 });
-
-const everything = async () => [...(await survey(workspace())), ...(await survey(claude()))];
 
 /** What the newest test keeps for those after it. */
 const kept = {};
@@ -63,13 +60,7 @@ test('the work of a VM that is gone is there on the next one of the same owner a
 
 test('old backups go by the token for it, which is given once a day', options, async () => {
   await writeFile(join(workspace(), 'more'), 'more');
-  const tidied = await backup('tick');
-  assert.equal(tidied.code, 0, tidied.out);
-  assert.match(tidied.out, /tidied/);
-  await rm(join(root, 'var/lib/mayfly/backup.json'));
-  const again = await backup('tick');
-  assert.equal(again.code, 0, again.out);
-  assert.doesNotMatch(again.out, /tidied/);
+  await tidiesOnce();
 });
 
 test('a request says which work comes back: an older backup, none, and never one that is not there', options, async () => {
@@ -115,4 +106,29 @@ test('another owner of the same repository has a repository of their own', optio
   await boot({}, { token: ANNS });
   const nothing = await backup('restore');
   assert.equal(nothing.code, 75, nothing.out);
+});
+
+test('where a server’s name holds the labels, work is saved for a repository that finds no room there, too', options, async () => {
+  const its = await startWorker({ vars: { ...cloud.varsOf(['ovh']), BACKUP_KEY: 'a-backup-key-for-tests-0123456789' }, bucket: true });
+  const disk = mkdtempSync(join(cacheDir(), 'vm-ovh-'));
+  try {
+    const vm = machine({ cloud, worker: its, root: disk, provider: 'ovh' });
+    const repository = `git.example.com/${'a-group-with-a-name/'.repeat(12)}shop`;
+    const request = { repo_url: `https://${repository}` };
+    const first = await vm.boot(request);
+    assert.equal(first.vm.repo_url, null, 'it has no room');
+    await vm.work();
+    const before = await vm.everything();
+    const saved = await vm.backup('last');
+    assert.equal(saved.code, 0, saved.out);
+    const [own] = (await its.api('GET', '/workspaces')).body.workspaces;
+    assert.equal(own.repository, repository);
+    await vm.boot({ ...request, restore: own.snapshots[0].id });
+    const restored = await vm.backup('restore');
+    assert.equal(restored.code, 0, restored.out);
+    assert.deepEqual(await vm.everything(), before);
+  } finally {
+    await its.close();
+    await rm(disk, { recursive: true, force: true });
+  }
 });

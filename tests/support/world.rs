@@ -170,6 +170,7 @@ pub(crate) fn keyring() -> Keyring {
 }
 
 pub(crate) fn claims(scope: Scope) -> Claims {
+    let is_for_backups = matches!(scope, Scope::Backup | Scope::Prune);
     Claims {
         deployment: "mayfly".into(),
         vm: VM.into(),
@@ -177,7 +178,7 @@ pub(crate) fn claims(scope: Scope) -> Claims {
         region: "fsn1".into(),
         scope,
         expires_secs: None,
-        workspace: WORKSPACE.into(),
+        workspace: if is_for_backups { WORKSPACE.into() } else { String::new() },
         owner: String::new(),
     }
 }
