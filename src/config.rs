@@ -353,10 +353,9 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
 
     fn scaleway(&mut self) -> Option<ScalewayConfig> {
         let api_url = self.url("SCALEWAY_API_URL").unwrap_or_else(|| SCALEWAY_API_URL.into());
-        let zones = self.get("SCALEWAY_ZONES").map_or_else(
-            || SCALEWAY_ZONES.map(str::to_owned).to_vec(),
-            |it| it.split(',').map(|it| it.trim().to_owned()).collect(),
-        );
+        let zones = self
+            .get("SCALEWAY_ZONES")
+            .map_or_else(|| SCALEWAY_ZONES.map(str::to_owned).to_vec(), |it| names(&it));
         // Whether a zone exists is the vendor's to say: new ones come.
         let is_zone =
             |it: &String| it.len() == 8 && ProviderName::Scaleway.is_native(&format!("{it}-{NO_UUID}"));
@@ -440,4 +439,14 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         }
         domain
     }
+}
+/// What stands between commas, each once: whoever is asked twice tells of everything twice.
+fn names(list: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in list.split(',').map(str::trim) {
+        if !names.iter().any(|it| it == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
 }

@@ -437,6 +437,8 @@ async fn settle<H: Host>(
         let age = |it: &Vm<'_>| (it.created_secs, it.id.native.len());
         age(a).cmp(&age(b)).then_with(|| a.id.native.cmp(&b.id.native))
     });
+    // A VM that a listing shows twice is one.
+    known.dedup_by(|a, b| a.id == b.id);
     let mut known = known.into_iter();
     let oldest = known.next();
     for younger in known {

@@ -1,6 +1,6 @@
 //! What the Worker needs to know of AWS: the keys of EC2, their limits and their defaults.
 
-use super::Reader;
+use super::{Reader, names};
 use crate::model::is_aws_region;
 use crate::secret::Secret;
 
@@ -42,8 +42,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
                 "must be the id that belongs to AWS_SECRET_ACCESS_KEY, such as AKIA…",
             );
         }
-        let regions = self.get("AWS_REGIONS").unwrap_or_default();
-        let regions: Vec<String> = regions.split(',').map(|it| it.trim().to_owned()).collect();
+        let regions = names(&self.get("AWS_REGIONS").unwrap_or_default());
         if !regions.iter().all(|it| is_aws_region(it)) {
             self.problem(
                 "AWS_REGIONS",

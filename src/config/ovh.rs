@@ -1,7 +1,7 @@
 //! The configuration of OVHcloud: which of its three APIs, how the Worker signs in, the project. What is sent with it is the
 //! provider module's business.
 
-use super::Reader;
+use super::{Reader, names};
 use crate::secret::Secret;
 
 /// An API of OVHcloud: accounts of one do not exist in the others (OVHcloud, "First Steps with the OVHcloud APIs").
@@ -105,8 +105,7 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
 
     fn regions(&mut self) -> Vec<String> {
         let text = self.get("OVH_REGIONS").unwrap_or_default().to_ascii_lowercase();
-        let regions: Vec<String> =
-            text.split(',').map(|it| it.trim().to_owned()).filter(|it| !it.is_empty()).collect();
+        let regions: Vec<String> = names(&text).into_iter().filter(|it| !it.is_empty()).collect();
         // Whether a region exists is the vendor's to say: new ones come.
         let is_region = |it: &String| {
             it.len() <= 32

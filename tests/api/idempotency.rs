@@ -219,6 +219,15 @@ fn a_repeated_request_settles_what_an_earlier_race_left() {
 }
 
 #[test]
+fn a_vm_that_a_listing_shows_twice_is_not_its_own_younger_twin() {
+    let script = Script::new().side_by_side(catalogue().into_iter().chain([found(&[first(), first()])]));
+    is_replay_of_the_first(&send(&body(), &TestHost::new(script)));
+    let mine = made(4712, &vm_id(), "2026-11-20T10:00:00Z");
+    let script = created_beside(found(&[mine.clone(), mine]));
+    assert_eq!(send(&body(), &TestHost::new(script)).ok(201)["vm"]["id"], "hetzner-4712");
+}
+
+#[test]
 fn a_vm_that_is_being_deleted_is_no_answer_to_a_repeated_request() {
     let deleting = first().set("status", "deleting");
     let script = Script::new()

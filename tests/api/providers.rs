@@ -148,6 +148,8 @@ fn a_list_makes_as_many_calls_as_options_say() {
         providers.iter().map(mayfly::providers::Provider::calls_per_list).collect()
     };
     assert_eq!(calls(scaleway("fr-par-1,nl-ams-1")), [1, 2]);
+    // A zone that is named twice is asked once: its VMs are there once.
+    assert_eq!(calls(scaleway("fr-par-1, nl-ams-1,fr-par-1")), [1, 2]);
     // Without a word about zones all ten are asked, and the list stays within the free plan's 50.
     let zones = scaleway("").with("DIGITALOCEAN_TOKEN", DIGITALOCEAN_TOKEN);
     assert_eq!(calls(zones), [1, 10, 1]);
