@@ -152,9 +152,7 @@ pub(super) async fn make<H: Host>(
     let snapshot = source_of(ctx, who, provider, spec).await?;
     let offers = choose(ctx, provider, &catalogue?, spec, snapshot.as_ref()).await?;
     // (4)
-    if let Some(offer) = offers.first() {
-        ceilings::check(ctx, who, offer.price).await?;
-    }
+    let offers = ceilings::allowed(ctx, who, offers).await?;
     // (5)
     let key = spec.ssh_public_key.clone().unwrap_or_else(|| nobodys_key(ctx));
     let mut names = 1;

@@ -80,6 +80,28 @@ fn below_the_ceilings_nothing_is_in_the_way() {
 }
 
 #[test]
+fn capacity_that_is_missing_leads_past_no_ceiling() {
+    // The two cheapest places cost 0.0114 and 0.0171 per hour.
+    let place =
+        |location: &'static str| post("/servers").checked(move |it| assert_eq!(it["location"], location));
+    let refused = |it: Exchange| it.fixture(412, "error.resource_unavailable");
+    let begun = |ceiling: &str| {
+        let app = Settings::usual().with("MAX_HOURLY_COST", ceiling).app();
+        let script = Script::new().side_by_side(catalogue()).then(all(&[])).side_by_side(prepared());
+        (app, script.then(refused(place("fsn1"))).then(refused(place("nbg1"))))
+    };
+    let (app, script) = begun("0.0172");
+    let script = script.then(create_server()).then(address_ids()).side_by_side(addresses());
+    let made =
+        Call::post("/vms").token().json(&creation::request()).send(&app, &TestHost::new(script)).ok(201);
+    assert_eq!(made["vm"]["cost"]["per_hour"], 0.017_136);
+    let (app, script) = begun("0.0171");
+    let answer = Call::post("/vms").token().json(&creation::request()).send(&app, &TestHost::new(script));
+    assert_eq!(answer.kind(), (503, "provider_capacity".into()), "{}", answer.text());
+    assert_eq!(answer.json()["attempts"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
 fn vms_that_cannot_be_counted_are_not_taken_for_none() {
     let app = Settings::usual().with("MAX_VMS", "3").app();
     let failing = get(list_of_all()).fixture(401, "error.unauthorized");
