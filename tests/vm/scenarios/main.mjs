@@ -6,7 +6,7 @@ export const minutes = 12;
 export default (lab) => story(lab, { webUi: 'cloudcli', idleMinutes: 2, prompt });
 
 /** The workspace is the one project; its chat is ready without a question. */
-async function prompt(page, text) {
+export async function prompt(page, text) {
   await page.getByText('/workspaces/shop').first().click();
   const box = page.getByPlaceholder(/ask Claude anything/);
   await box.fill(text);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { cacheDir } from '../../run/prepare.mjs';
 import { KEYS } from '../lab/lab.mjs';
 import { newPage } from '../lab/look.mjs';
+import { holds, processes } from '../lab/secrets.mjs';
 
 export const minutes = 40;
 export const withCodeServer = true;
@@ -39,9 +40,11 @@ export default async function uis(lab) {
       const vm = await lab.ready(id, { timeoutMs: 900_000 });
       assert.equal(vm.boot.reason, null, JSON.stringify(vm.boot));
       const listening = await guest.sh("ss -Hltn | awk '{print $4}'");
-      // Everything but the door, its challenges and SSH listens on loopback; claude-code-web cannot be told to.
+      // Everything but the door, its challenges and SSH listens on loopback.
       const open = listening.split('\n').filter((it) => !/^(127\.0\.0\.\d+|\[::1\])(%lo)?:|[:\]](443|80|22)$/.test(it));
-      assert.deepEqual(open.filter((it) => name !== 'claude-code-web' || !it.endsWith(':32352')), [], 'on loopback alone');
+      assert.deepEqual(open, [], 'on loopback alone');
+      const key = await guest.sh('cat /etc/mayfly/secrets/ui_key');
+      assert.ok(!holds((await processes(guest)).arguments, key), 'its key is in nobody’s arguments');
       const page = await newPage(browser);
       await page.goto((await lab.api('POST', `/vms/${id}/open`)).body.url);
       await page.waitForURL((url) => !url.pathname.startsWith('/_mayfly'));
