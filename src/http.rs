@@ -146,17 +146,29 @@ pub struct Counted<'a, H> {
     host: &'a H,
     sent: Cell<u32>,
     limit: Cell<u32>,
+    /// Calls that are kept for telling events, and one more; `None` where none are.
+    kept: Cell<Option<u32>>,
 }
 
 impl<'a, H> Counted<'a, H> {
     /// Counts without a limit of its own.
     pub fn new(host: &'a H) -> Self {
-        Self { host, sent: Cell::new(0), limit: Cell::new(u32::MAX) }
+        Self { host, sent: Cell::new(0), limit: Cell::new(u32::MAX), kept: Cell::new(None) }
     }
 
     /// From now on sends this many requests and no more.
     pub fn limit_to(&self, more: u32) {
         self.limit.set(self.sent.get().saturating_add(more));
+    }
+
+    /// From now on keeps a call for each event that is told, so that it can be delivered when the limit is reached.
+    pub fn keep_for_events(&self) {
+        self.kept.set(Some(1));
+    }
+
+    /// Gives a call that was kept for an event back: its delivery begins.
+    pub fn give_back(&self) {
+        self.kept.set(self.kept.get().map(|it| it.saturating_sub(1)));
     }
 
     /// How many were sent.
@@ -166,7 +178,7 @@ impl<'a, H> Counted<'a, H> {
 
     /// How many may still be sent.
     pub fn left(&self) -> u32 {
-        self.limit.get().saturating_sub(self.sent.get())
+        self.limit.get().saturating_sub(self.sent.get()).saturating_sub(self.kept.get().unwrap_or_default())
     }
 }
 
@@ -208,6 +220,7 @@ impl<H: Log> Log for Counted<'_, H> {
     }
 
     fn tell(&self, event: Event) {
+        self.kept.set(self.kept.get().map(|it| it.saturating_add(1)));
         self.host.tell(event);
     }
 }

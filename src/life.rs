@@ -2,7 +2,7 @@
 //! long it may live, be silent or stand still. Decisions only: `api::lifecycle` and the reaper call the providers.
 
 use crate::model::{Phase, Vm, VmState, expires_secs};
-use crate::workspace::Profile;
+use crate::workspace::{Market, Profile};
 
 /// What a user does with a VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,9 @@ impl Action {
             Self::Start => vm.state == VmState::Stopped,
             // Asked twice it is asked once.
             Self::Stop => {
-                vm.state == VmState::Running && !matches!(Want::of(vm), Some(Want::Snapshot { .. }))
+                vm.state == VmState::Running
+                    && vm.market != Market::Spot
+                    && !matches!(Want::of(vm), Some(Want::Snapshot { .. }))
             }
             Self::Snapshot => matches!(vm.state, VmState::Running | VmState::Stopped) && !is_asked,
             Self::Extend => !is_leaving && !is_asked,
@@ -200,6 +202,8 @@ pub enum Verdict {
     NeverReady,
     /// It has not been heard of; mark it, and look again.
     Missed,
+    /// It was missed, and is given the time until the second look.
+    Waiting,
     /// It was missed before, and has not been heard of since.
     Silent,
     /// It was asked to stop and has had its time.
@@ -222,9 +226,16 @@ pub fn judge(vm: &Vm<'_>, default_idle_minutes: u32, now_secs: u64) -> Verdict {
     if expires_secs(vm) <= now_secs {
         return Verdict::Expired;
     }
-    // What does not run cannot speak; it has a date of its own.
-    if vm.state != VmState::Running {
-        return Verdict::Lives;
+    let rules = rules(Profile::parse(&vm.labels.profile).unwrap_or(Profile::Coding));
+    let began = began_secs(vm);
+    let is_up = matches!(vm.labels.phase, Phase::Ready | Phase::Failed);
+    let is_late = !is_up && now_secs >= began.saturating_add(rules.boot_secs);
+    match vm.state {
+        VmState::Running => {}
+        // The provider itself did not bring it up.
+        VmState::Creating | VmState::Unknown if is_late => return Verdict::NeverReady,
+        // What does not run cannot speak; it has a date of its own.
+        _ => return Verdict::Lives,
     }
     if let Some(Want::Stop { deadline }) = Want::of(vm) {
         let is_cut = now_secs >= deadline.saturating_add(Want::PATIENCE_SECS);
@@ -239,22 +250,20 @@ pub fn judge(vm: &Vm<'_>, default_idle_minutes: u32, now_secs: u64) -> Verdict {
     if let Some(Want::Snapshot { deadline }) = Want::of(vm) {
         return if now_secs >= deadline { Verdict::SnapshotNow { deadline } } else { Verdict::Lives };
     }
-    let rules = rules(Profile::parse(&vm.labels.profile).unwrap_or(Profile::Coding));
-    let began = began_secs(vm);
-    let is_up = matches!(vm.labels.phase, Phase::Ready | Phase::Failed);
-    if !is_up && now_secs >= began.saturating_add(rules.boot_secs) {
-        return Verdict::NeverReady;
-    }
     let idle = u64::from(vm.labels.idle_minutes.unwrap_or(default_idle_minutes)) * 60;
     let heard = vm.labels.seen_secs.unwrap_or(began).max(began);
-    if now_secs < heard.saturating_add(idle + rules.silence_secs) {
+    // A boot that speaks and does not end is the VM's own fault; one that does not speak may be the path's.
+    if is_late && now_secs < heard.saturating_add(rules.silence_secs) {
+        return Verdict::NeverReady;
+    }
+    if !is_late && now_secs < heard.saturating_add(idle + rules.silence_secs) {
         return Verdict::Lives;
     }
     match vm.labels.missed_secs {
         Some(missed) if missed > heard && now_secs >= missed.saturating_add(rules.second_look_secs) => {
             Verdict::Silent
         }
-        Some(missed) if missed > heard => Verdict::Lives,
+        Some(missed) if missed > heard => Verdict::Waiting,
         _ => Verdict::Missed,
     }
 }
@@ -287,6 +296,7 @@ mod tests {
             ipv6: None,
             location: "fsn1".into(),
             server_type: "cx23".into(),
+            market: Market::OnDemand,
             labels,
         }
     }
@@ -356,7 +366,7 @@ mod tests {
                 it.missed_secs = Some(NOW - ago);
             })
         };
-        assert_eq!(missed(19 * 60), Verdict::Lives);
+        assert_eq!(missed(19 * 60), Verdict::Waiting);
         assert_eq!(missed(20 * 60), Verdict::Silent);
         // It was missed once, came back, and fell silent again: that counts anew.
         assert_eq!(missed(4 * HOUR + 60), Verdict::Missed);

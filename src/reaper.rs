@@ -2,8 +2,8 @@
 //! say. It keeps nothing between its runs: what it could not delete carries its label still, and is tried again.
 //!
 //! A run may make so many calls and no more. It is a fixed sweep: the VMs of every provider, then what no VM uses, then
-//! snapshots past their date. Which provider comes first follows from the clock, so that none is always the one for which
-//! no calls are left.
+//! snapshots past their date. Which provider and which VM comes first follows from the clock, and every other run changes the
+//! last two and keeps half of its calls and deletions for them, so that nothing is always what no calls are left for.
 
 mod report;
 
@@ -47,12 +47,12 @@ struct Seen {
 }
 
 /// One run of the cron. A Worker that is not configured has nothing to reap with.
-pub async fn run(app: &App, host: &impl Host) {
+pub async fn run<H: Host>(app: &App, host: &Counted<'_, H>) {
     let Ok(ready) = app.ready() else {
         host.log(r#"{"event":"reaper","detail":"the Worker is not configured"}"#);
         return;
     };
-    let report = sweep(ready, &Counted::new(host), false, None).await;
+    let report = sweep(ready, host, false, None).await;
     if !report.is_empty() {
         #[derive(Serialize)]
         struct Line<'a> {
@@ -72,8 +72,12 @@ pub async fn sweep<H: Host>(
     only: Option<&str>,
 ) -> Report {
     host.limit_to(ready.config.subrequests);
+    if ready.config.webhook.is_some() {
+        host.keep_for_events();
+    }
     let report = Report { dry_run, ..Report::default() };
-    let mut sweep = Sweep { ready, host, only, now_secs: host.now_secs(), report };
+    let now_secs = host.now_secs();
+    let mut sweep = Sweep { ready, host, only, now_secs, deletions: MAX_DELETIONS, report };
     sweep.all().await;
     sweep.report
 }
@@ -84,15 +88,17 @@ struct Sweep<'a, H> {
     host: &'a H,
     only: Option<&'a str>,
     now_secs: u64,
+    /// How many may be tried by now.
+    deletions: usize,
     report: Report,
 }
 
 impl<H: Host> Sweep<'_, Counted<'_, H>> {
     async fn all(&mut self) {
         let mut providers: Vec<&Provider> = self.ready.providers.iter().collect();
-        // One after the other over time; there is at least one.
-        let first = usize::try_from(self.now_secs / PERIOD_SECS).unwrap_or(0) % providers.len().max(1);
-        providers.rotate_left(first);
+        let run = usize::try_from(self.now_secs / PERIOD_SECS).unwrap_or(0);
+        let is_other = run % 2 == 1;
+        rotate(&mut providers, run);
         let mut seen = Vec::new();
         for provider in &providers {
             match self.look(provider).await {
@@ -101,24 +107,46 @@ impl<H: Host> Sweep<'_, Counted<'_, H>> {
             }
         }
         let path_is_broken = self.is_path_broken(&seen);
-        for (provider, it) in &seen {
+        let kept = if is_other { self.host.left() / 2 } else { 0 };
+        self.deletions = if is_other { MAX_DELETIONS / 2 } else { MAX_DELETIONS };
+        for (provider, it) in &mut seen {
+            if is_other {
+                rotate(&mut it.due, run / 2);
+            }
             for (vm, verdict) in &it.due {
-                self.act(provider, vm, *verdict, path_is_broken).await;
+                if self.host.left() > kept {
+                    self.act(provider, vm, *verdict, path_is_broken).await;
+                }
             }
         }
         if !self.may_delete() {
-            self.report.notes.push(format!("More than {MAX_DELETIONS} are due; the next run goes on."));
+            self.report.notes.push(format!("More than {} are due; the next run goes on.", self.deletions));
+        }
+        self.deletions = MAX_DELETIONS;
+        if is_other {
+            self.all_snapshots(&seen).await;
+            self.all_leftovers(&seen).await;
+        } else if self.may_delete() {
+            self.all_leftovers(&seen).await;
+            self.all_snapshots(&seen).await;
+        } else {
             return;
-        }
-        // Only where the VMs are known is it known what no VM uses.
-        for (provider, it) in &seen {
-            self.leftovers(provider, it.vms > 0).await;
-        }
-        for (provider, _) in &seen {
-            self.snapshots(provider).await;
         }
         if self.host.left() == 0 {
             self.report.notes.push("The calls of this run are used up; the next run goes on.".into());
+        }
+    }
+
+    /// Only where the VMs are known is it known what no VM uses.
+    async fn all_leftovers(&mut self, seen: &[(&Provider, Seen)]) {
+        for (provider, it) in seen {
+            self.leftovers(provider, it.vms > 0).await;
+        }
+    }
+
+    async fn all_snapshots(&mut self, seen: &[(&Provider, Seen)]) {
+        for (provider, _) in seen {
+            self.snapshots(provider).await;
         }
     }
 
@@ -143,7 +171,8 @@ impl<H: Host> Sweep<'_, Counted<'_, H>> {
 
     /// When most VMs fall silent together, the path to them is broken, and not they.
     fn is_path_broken(&mut self, seen: &[(&Provider, Seen)]) -> bool {
-        let is_silent = |it: &&(Vm<'_>, Verdict)| matches!(it.1, Verdict::Missed | Verdict::Silent);
+        let is_silent =
+            |it: &&(Vm<'_>, Verdict)| matches!(it.1, Verdict::Missed | Verdict::Waiting | Verdict::Silent);
         let silent: usize = seen.iter().map(|(_, it)| it.due.iter().filter(is_silent).count()).sum();
         let running: usize = seen.iter().map(|(_, it)| it.running).sum();
         let is_broken = silent > 1 && silent * 2 > running;
@@ -164,7 +193,7 @@ impl<H: Host> Sweep<'_, Counted<'_, H>> {
             return;
         }
         let why = match verdict {
-            Verdict::Lives => return,
+            Verdict::Lives | Verdict::Waiting => return,
             Verdict::Expired if vm.state == VmState::Stopped => "stopped past its date",
             Verdict::Expired => "expired",
             Verdict::NeverReady => "its boot never came to an end",
@@ -333,7 +362,7 @@ impl<H: Host> Sweep<'_, Counted<'_, H>> {
     }
 
     fn may_delete(&self) -> bool {
-        self.report.tried() < MAX_DELETIONS
+        self.report.tried() < self.deletions
     }
 
     fn is_anothers(&self, owner: &str) -> bool {
@@ -345,6 +374,13 @@ impl<H: Host> Sweep<'_, Counted<'_, H>> {
         if error.kind != ErrorKind::Spent {
             self.report.failed.push(Item::list(provider, what, error.sentence()));
         }
+    }
+}
+
+/// Lets each come first in its turn.
+fn rotate<T>(list: &mut [T], by: usize) {
+    if !list.is_empty() {
+        list.rotate_left(by % list.len());
     }
 }
 

@@ -12,7 +12,7 @@ use sha2::Sha256;
 
 use crate::App;
 use crate::encoding::{base32, rfc3339};
-use crate::http::{Host, Method, NoAnswer, Request};
+use crate::http::{Counted, Host, Log as _, Method, NoAnswer, Random as _, Request};
 use crate::model::Vm;
 use crate::secret::Secret;
 
@@ -88,11 +88,15 @@ impl Event {
     }
 }
 
-/// Delivers events, one after the other, as they happened. Without a webhook there is nothing to do.
-pub async fn deliver(app: &App, host: &impl Host, events: Vec<Event>) {
+/// Delivers events, one after the other, as they happened. Without a webhook there is nothing to do. Tries after the first take
+/// no calls that are kept for later events.
+pub async fn deliver<H: Host>(app: &App, host: &Counted<'_, H>, events: Vec<Event>) {
     let Ok(ready) = app.ready() else { return };
     let Some(config) = &ready.config.webhook else { return };
+    // The one beyond those of the events.
+    host.give_back();
     for event in events {
+        host.give_back();
         let mut id = [0; 16];
         host.fill(&mut id);
         let id = format!("msg_{}", base32(&id));

@@ -10,7 +10,7 @@ mod support;
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use mayfly::http::{Clock, Http, Log, Method, NoAnswer, Random, Request, Response};
+use mayfly::http::{Clock, Counted, Http, Log, Method, NoAnswer, Random, Request, Response};
 use mayfly::keys::Scope;
 use mayfly::reaper;
 use proptest::prelude::*;
@@ -323,7 +323,7 @@ fn whatever_the_provider_answers_the_caller_gets_a_well_formed_answer() {
         }
         let answer = call.send(&app, &WildHost::new(seed));
         assert!(answer.status < 600);
-        block_on(reaper::run(&app, &WildHost::new(seed)));
+        block_on(reaper::run(&app, &Counted::new(&WildHost::new(seed))));
     });
 }
 

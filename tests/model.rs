@@ -31,7 +31,7 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 /// What must have happened in a good number of histories, or they prove nothing.
-const HAPPENINGS: [&str; 17] = [
+const HAPPENINGS: [&str; 20] = [
     "POST /vms 201",
     "POST /vms 200",
     "POST /vms died",
@@ -47,7 +47,10 @@ const HAPPENINGS: [&str; 17] = [
     "DELETE /snapshots/{id} 200",
     "DELETE /vm 200",
     "POST /snapshots/golden 202",
-    "reaped",
+    "reaped: expired",
+    "reaped: silent",
+    "reaped: never ready",
+    "broken path",
     "cron died",
 ];
 

@@ -7,7 +7,7 @@ use js_sys::futures::future_to_promise;
 use js_sys::{JSON, Reflect, Uint8Array};
 use mayfly::App;
 use mayfly::bucket::BINDING;
-use mayfly::http::{Body, BodyError, Head, Reply};
+use mayfly::http::{Body, BodyError, Counted, Head, Reply};
 use mayfly::json::Writer;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
@@ -45,7 +45,7 @@ pub(crate) async fn answer(
     if !events.is_empty() {
         // The caller does not wait for whoever is told.
         life.wait_until(&future_to_promise(async move {
-            mayfly::webhook::deliver(app, &platform, events).await;
+            mayfly::webhook::deliver(app, &Counted::new(&platform), events).await;
             Ok(JsValue::UNDEFINED)
         }));
     }

@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Waker};
 
 use js_sys::futures::future_to_promise;
 use mayfly::App;
+use mayfly::http::Counted;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 use web_sys::Request;
 use worker::Env;
@@ -41,9 +42,9 @@ pub fn scheduled(env: &Env) -> Result<JsValue, JsValue> {
     let app = app(env);
     now_or_promise(Box::pin(async move {
         let platform = Platform::default();
-        mayfly::reaper::run(app, &platform).await;
-        let events = platform.take_events();
-        mayfly::webhook::deliver(app, &platform, events).await;
+        let counted = Counted::new(&platform);
+        mayfly::reaper::run(app, &counted).await;
+        mayfly::webhook::deliver(app, &counted, platform.take_events()).await;
         Ok(JsValue::UNDEFINED)
     }))
 }

@@ -1,5 +1,6 @@
 //! The reaper, by cron and on demand: what it deletes, what it never touches, and what it says about its failures.
 
+use mayfly::http::Counted;
 use mayfly::reaper;
 use serde_json::{Value, json};
 
@@ -81,7 +82,7 @@ fn expired_vms_are_deleted_and_others_left() {
     let admins = Call::post("/reap").bearer(ROOTS_TOKEN).send(&app, &TestHost::new(all)).ok(200);
     assert_eq!(admins, report(json!([mine, item("vm", "hetzner-5", "anns", "expired")]), json!([])));
     let host = TestHost::new(script().then(one()).then(other()).then(no_addresses()).then(no_snapshots()));
-    block_on(reaper::run(&app, &host));
+    block_on(reaper::run(&app, &Counted::new(&host)));
     host.finish();
 }
 
@@ -307,7 +308,7 @@ fn the_cron_logs_what_it_did_and_nothing_when_there_was_nothing() {
         .then(no_addresses())
         .then(no_snapshots());
     let host = TestHost::new(script);
-    block_on(reaper::run(&app(), &host));
+    block_on(reaper::run(&app(), &Counted::new(&host)));
     assert_eq!(
         host.log_lines(),
         [
@@ -319,14 +320,14 @@ fn the_cron_logs_what_it_did_and_nothing_when_there_was_nothing() {
     );
     let quiet = Script::new().then(servers(&[Server::ours()])).then(no_addresses()).then(no_snapshots());
     let host = TestHost::new(quiet);
-    block_on(reaper::run(&app(), &host));
+    block_on(reaper::run(&app(), &Counted::new(&host)));
     assert!(host.log_lines().is_empty());
 }
 
 #[test]
 fn a_worker_that_is_not_configured_has_nothing_to_reap_with() {
     let host = TestHost::silent();
-    block_on(reaper::run(&Settings::nothing().app(), &host));
+    block_on(reaper::run(&Settings::nothing().app(), &Counted::new(&host)));
     assert_eq!(host.log_lines(), [json!({"event": "reaper", "detail": "the Worker is not configured"})]);
 }
 
@@ -370,7 +371,52 @@ fn when_most_are_silent_together_the_path_is_broken_and_nobody_is_deleted() {
 }
 
 #[test]
+fn vms_that_wait_for_their_second_look_count_as_silent() {
+    // Half passed their limit a run before the others: neither half is most of them by itself.
+    let missed = |id, minutes: u64| silent(id).label("mayfly-missed", &(NOW_SECS - minutes * 60).to_string());
+    let list = [missed(4, 20), missed(5, 20), missed(6, 10), missed(7, 10)];
+    let report = reap(Script::new().then(servers(&list)).then(no_addresses()));
+    assert_eq!(report["reaped"], json!([]));
+    let note = report["notes"][0].as_str().expect("a note");
+    assert!(note.starts_with("4 of 4 running VMs are silent."), "{note}");
+    // Boots that nothing was heard of are no different.
+    let booting = |id, minutes| {
+        let server = missed(id, minutes).label("mayfly-phase", "booting").without_label("mayfly-seen");
+        server.set("created", "2026-11-20T06:30:00Z")
+    };
+    let list = [booting(4, 20), booting(5, 20)];
+    let report = reap(Script::new().then(servers(&list)).then(no_addresses()));
+    assert_eq!(report["reaped"], json!([]));
+    // One alone goes, after its second look.
+    let script = Script::new()
+        .then(servers(&[booting(4, 20), Server::ours()]))
+        .then(delete("/servers/4").fixture(200, "delete_server.accepted"))
+        .then(no_addresses());
+    assert_eq!(reap(script)["reaped"][0]["reason"], "silent");
+}
+
+#[test]
+fn what_its_provider_never_brought_up_goes_and_what_it_works_on_stays() {
+    let old = |id: u64, status: &str, phase: &str| {
+        let server = Server::ours().id(id).set("status", status).label("mayfly-phase", phase);
+        server.set("created", "2026-11-20T07:00:00Z").label("mayfly-run", "12")
+    };
+    let young = old(6, "initializing", "booting").set("created", "2026-11-20T07:00:01Z");
+    let list = [old(4, "initializing", "booting"), old(5, "migrating", "ready"), young];
+    let script = Script::new()
+        .then(servers(&list))
+        .then(delete("/servers/4").fixture(200, "delete_server.accepted"))
+        .then(no_addresses());
+    let reaped = reap(script)["reaped"].clone();
+    assert_eq!(
+        reaped,
+        json!([item("vm", "hetzner-4", "mayfly-hello-world-abcd", "its boot never came to an end")])
+    );
+}
+
+#[test]
 fn a_boot_that_never_ends_and_a_stop_that_is_late_are_ended() {
+    // It speaks, so it is not the path.
     let hangs = Server::ours().id(5).label("mayfly-phase", "clone").set("created", "2026-11-20T06:59:59Z");
     let late = Server::ours().id(6).label("mayfly-want", &format!("stop-{NOW_SECS}"));
     let later = Server::ours().id(7).label("mayfly-want", &format!("stop-{}", NOW_SECS - 600));
@@ -397,4 +443,38 @@ fn a_run_makes_no_more_calls_than_the_plan_allows_and_says_so() {
     let report = Call::post("/reap").token().send(&app, &host).ok(200);
     assert_eq!(report["reaped"].as_array().map(Vec::len), Some(19));
     assert_eq!(report["notes"], json!(["The calls of this run are used up; the next run goes on."]));
+}
+
+/// A run that begins ten minutes later than the others here.
+fn other_run(settings: &Settings, script: Script) -> Value {
+    let host = TestHost::new(script).at(NOW_SECS + 600);
+    Call::post("/reap").token().send(&settings.app(), &host).ok(200)
+}
+
+#[test]
+fn vms_that_cannot_be_deleted_do_not_keep_a_run_from_the_rest() {
+    let many: Vec<Server> = (1..=30).map(|id| expired().id(id)).collect();
+    let refused = |id: u64| delete(format!("/servers/{id}")).fixture(401, "error.unauthorized");
+    // Every other run another one is the first, and half of the calls are kept.
+    let run = usize::try_from((NOW_SECS + 600) / 600 / 2).expect("a number") % 30;
+    let turn = (0..).map(|at| (run + at) % 30 + 1).map(|id| u64::try_from(id).expect("an id"));
+    let script = Script::new().then(servers(&many)).in_order(turn.take(10).map(refused));
+    let script = script.then(no_snapshots()).then(no_addresses());
+    let report = other_run(&Settings::usual().with("SUBREQUESTS", "20"), script);
+    assert_eq!(report["failed"].as_array().map(Vec::len), Some(10));
+}
+
+#[test]
+fn calls_are_kept_for_the_events_that_a_run_tells() {
+    let settings = Settings::usual().with("SUBREQUESTS", "20");
+    let settings = settings.with("WEBHOOK_URL", "https://hooks.example/a");
+    let app = settings.with("WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").app();
+    let many: Vec<Server> = (1..=30).map(|id| expired().id(id)).collect();
+    let deletions = (1..=9).map(|id| delete(format!("/servers/{id}")).fixture(200, "delete_server.accepted"));
+    let host = TestHost::new(Script::new().then(servers(&many)).in_order(deletions));
+    let counted = Counted::new(&host);
+    block_on(reaper::run(&app, &counted));
+    let told = host.told();
+    assert_eq!(told, ["vm.deleted"; 9]);
+    assert!(u32::try_from(told.len()).expect("few") + counted.sent() <= 20, "each can be delivered");
 }

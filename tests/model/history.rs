@@ -5,14 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::FutureExt as _;
 use mayfly::App;
-use mayfly::http::{Body, BodyError, Head, Reply};
-use mayfly::keys::{Claims, Scope};
+use mayfly::http::{Body, BodyError, Counted, Head, Reply};
 use mayfly::reaper;
 use serde_json::{Value, json};
 
+#[path = "vms.rs"]
+mod vms;
+
 use crate::account::{Account, BASE, Deleted, deployment};
 use crate::chance::Chance;
-use crate::rules::{is_due, is_given_up};
+use crate::rules::{is_given_up, is_path_broken, why_due};
 use crate::support::store::Connection;
 use crate::support::world::sha256_hex;
 
@@ -47,6 +49,11 @@ pub(crate) struct History {
     fates: BTreeMap<String, Fate>,
     /// Deployment, owner and `Idempotency-Key` to the id that was answered.
     keys: BTreeMap<(usize, &'static str, u64), String>,
+    /// Servers that are not heard of any more, and those whose boot goes on for ever.
+    mute: BTreeSet<u64>,
+    stuck: BTreeSet<u64>,
+    /// No VM reaches the Worker.
+    is_path_broken: bool,
     /// What was done, for whoever reads a failure.
     story: Vec<String>,
     /// How often what was answered.
@@ -96,6 +103,9 @@ impl History {
             foreign,
             fates: BTreeMap::new(),
             keys: BTreeMap::new(),
+            mute: BTreeSet::new(),
+            stuck: BTreeSet::new(),
+            is_path_broken: false,
             story: Vec::new(),
             tally: BTreeMap::new(),
         }
@@ -109,6 +119,7 @@ impl History {
             self.account.pass(1 + self.chance.below(90));
         }
         self.account.faults.set(0);
+        self.is_path_broken = false;
         self.settle();
         self.check_wishes();
         self.clear();
@@ -127,7 +138,7 @@ impl History {
         if self.chance.below(10) == 0 {
             self.account.dies_at.set(Some(u32::try_from(self.chance.below(8)).expect("small")));
         }
-        match self.chance.below(16) {
+        match self.chance.below(18) {
             0..=3 => self.create(who),
             4 => self.delete(who),
             5 => self.on_own(who, "stop", None),
@@ -146,6 +157,7 @@ impl History {
                 .pass([600, 3600, 5 * 3600][usize::try_from(self.chance.below(3)).expect("small")]),
             14 if self.chance.below(4) == 0 => self.delete_all(who),
             14 => _ = self.call(who, "POST", "/snapshots/golden", Some(&json!({})), None),
+            15 => self.something_breaks(),
             _ => self.heartbeats(),
         }
         self.account.dies_at.set(None);
@@ -199,8 +211,7 @@ impl History {
 
     fn create(&mut self, who: Actor) {
         let key = (self.chance.below(2) == 0).then(|| self.chance.below(3));
-        let mut body =
-            json!({"repo_url": "https://github.com/octo/Hello-World", "max_hours": 2 + who.owner.len()});
+        let mut body = json!({"repo_url": "https://github.com/octo/Hello-World", "max_hours": if who.owner == "ann" { 5 } else { 30 }});
         if key.is_none() && self.chance.below(4) == 0 {
             body["from"] = "golden".into();
         }
@@ -299,78 +310,27 @@ impl History {
         }
     }
 
-    /// One VM ends itself.
-    fn vm_ends(&mut self) {
-        let servers = self.account.ours("servers");
-        if servers.is_empty() {
-            return;
-        }
-        let server = self.chance.pick(&servers).clone();
-        let id = format!("hetzner-{}", server["id"]);
-        let answer = self.of_vm(&server, "DELETE", "/vm", None);
-        let fate = if matches!(answer, Some((200, _))) { Fate::Gone } else { Fate::Open };
-        self.fates.insert(id.clone(), fate);
-        self.count(format!(
-            "DELETE /vm {}",
-            answer.as_ref().map_or("died".to_owned(), |it| it.0.to_string())
-        ));
-        self.story.push(format!("{id} ends itself: {:?}", answer.map(|it| it.0)));
-        let native = server["id"].as_u64();
-        self.check_deletions(None, |it| Some(it.id) == native);
-    }
-
-    fn of_vm(&self, server: &Value, method: &str, path: &str, body: Option<&Value>) -> Option<(u16, Value)> {
-        let name = deployment(server).expect("ours");
-        let at = usize::from(name == "two");
-        let config = &self.apps[at].ready().expect("configured").config;
-        let capability = config.keys.signer().sign(&Claims {
-            deployment: name.to_owned(),
-            vm: server["labels"]["mayfly-vm"].as_str().expect("an identity").to_owned(),
-            provider: "hetzner".into(),
-            region: "fsn1".into(),
-            scope: Scope::Vm,
-            expires_secs: None,
-            workspace: String::new(),
-            owner: String::new(),
-        });
-        let bearer = format!("Bearer {capability}");
-        self.send(at, method, path, body, &|name| (name == "authorization").then(|| bearer.clone()))
-    }
-
-    /// Most VMs that run report; some are silent.
-    fn heartbeats(&mut self) {
-        for server in self.account.ours("servers") {
-            if server["status"] == "running" && self.chance.below(5) > 0 {
-                self.beat(&server);
-            }
-        }
-        self.check_deletions(None, |_| false);
-    }
-
-    fn beat(&self, server: &Value) {
-        if server["labels"]["mayfly-phase"] == "booting" {
-            self.of_vm(server, "POST", "/vm/progress", Some(&json!({"phase": "ready"})));
-        }
-        let want = server["labels"]["mayfly-want"].as_str().unwrap_or_default();
-        let done = want.starts_with("snapshot").then_some("snapshot");
-        let beat = json!({"active": self.account.now_secs(), "verdict": {}, "attention": null, "done": done});
-        self.of_vm(server, "POST", "/vm/heartbeat", Some(&beat));
-        if want.starts_with("stop") {
-            self.of_vm(server, "POST", "/vm/progress", Some(&json!({"phase": "stopping"})));
-        }
-    }
-
     fn cron(&mut self, deployment: usize) {
-        let done = reaper::run(&self.apps[deployment], &self.account).now_or_never();
+        let name = ["one", "two"][deployment];
+        let (broken, now) = (
+            is_path_broken(&self.account.ours("servers"), name, self.account.now_secs()),
+            self.account.now_secs(),
+        );
+        let done = reaper::run(&self.apps[deployment], &Counted::new(&self.account)).now_or_never();
         self.story.push(format!("{deployment}: cron {}", if done.is_some() { "" } else { "died" }));
         if done.is_none() {
             self.count("cron died".to_owned());
         }
-        let reaped = self.account.deleted.borrow().len();
-        *self.tally.entry("reaped".to_owned()).or_insert(0) += reaped as u64;
-        let name = ["one", "two"][deployment];
+        if broken {
+            self.count("broken path".to_owned());
+        }
+        let reaped: Vec<Deleted> = self.account.deleted.borrow().clone();
+        for why in reaped.iter().filter_map(|it| why_due(&it.server, now, broken)) {
+            self.count(format!("reaped: {why}"));
+        }
         self.check_deletions(None, |it| {
-            crate::account::deployment(&it.server) == Some(name) && (is_due(it) || is_given_up(it))
+            crate::account::deployment(&it.server) == Some(name)
+                && (why_due(&it.server, it.now_secs, broken).is_some() || is_given_up(it))
         });
     }
 
