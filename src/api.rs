@@ -35,7 +35,7 @@ pub use route::{Access, ROUTES, Route, Row};
 pub(crate) use snapshots::{go_on, of_request};
 
 use crate::config::Config;
-use crate::http::{Body, BodyError, Caller, Counted, Head, Host, Log, Reply};
+use crate::http::{Body, BodyError, Caller, Counted, Head, Host, Log, Method, Reply};
 use crate::{App, Ready};
 
 /// Largest body that a route reads, bytes. The largest honest one is a create request with its environment.
@@ -85,7 +85,7 @@ pub async fn handle(app: &App, host: &impl Host, head: Head<'_>, body: &mut impl
     finish(reply, request_id, &head, config)
 }
 
-/// One line per request that somebody with a token or a capability made; never its body, query or id.
+/// One line per request; never its body, query or id, nor a path that is none of ours.
 fn log_request(
     log: &impl Log,
     request_id: &str,
@@ -104,13 +104,10 @@ fn log_request(
         duration_ms: u64,
         subrequests: u32,
     }
-    let route = match route::resolve(head.method, head.path) {
-        Ok((row, _)) if row.access == Access::Public => return,
-        Ok((row, _)) => row.path,
-        // Strangers look for many things.
-        Err(_) => return,
-    };
-    let method = head.method;
+    let route = route::resolve(head.method, head.path).map_or("none", |(row, _)| row.path);
+    // Anybody may send any word.
+    let other = if head.method == "OPTIONS" { "OPTIONS" } else { "other" };
+    let method = Method::parse(head.method).map_or(other, Method::as_str);
     let line = Line { event: "request", request_id, method, route, status, duration_ms, subrequests };
     log.log(&serde_json::to_string(&line).unwrap_or_default());
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::support::call::Call;
 use super::support::host::TestHost;
+use super::support::script::{Script, get};
 use super::support::world::{HETZNER_TOKEN, PAGE_ORIGIN, Settings, app, example_of};
 
 #[test]
@@ -23,6 +24,32 @@ fn healthz_says_what_runs_here() {
 fn the_openapi_document_is_public_json() {
     let document = Call::get("/openapi.json").send(&app(), &TestHost::silent()).ok(200);
     assert!(document.is_object());
+}
+
+#[test]
+fn every_request_leaves_one_line_without_what_it_was_about() {
+    let list = |status, fixture| get("/servers/4711").fixture(status, fixture);
+    for (call, script, method, route, status, calls) in [
+        (Call::get("/healthz?x=secret"), Script::new(), "GET", "/healthz", 200, 0),
+        (Call::get("/a-secret-path"), Script::new(), "GET", "none", 404, 0),
+        (Call::new("SECRET", "/vms"), Script::new(), "other", "none", 405, 0),
+        (Call::get("/vms/hetzner-4711"), Script::new(), "GET", "/vms/{id}", 401, 0),
+        (
+            Call::get("/vms/hetzner-4711").token(),
+            Script::new().then(list(404, "error.not_found")),
+            "GET",
+            "/vms/{id}",
+            404,
+            1,
+        ),
+    ] {
+        let host = TestHost::new(script);
+        let answer = call.send(&app(), &host);
+        let id = answer.header("x-request-id").expect("an id");
+        let line = json!({"event": "request", "request_id": id, "method": method, "route": route, "status": status,
+                          "duration_ms": 0, "subrequests": calls});
+        assert_eq!(host.request_lines(), [line]);
+    }
 }
 
 #[test]
