@@ -6,6 +6,7 @@ use std::fmt;
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
 use crate::labels::VmLabels;
+use crate::workspace::Market;
 
 /// A cloud provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -374,6 +375,8 @@ pub struct Vm<'a> {
     pub location: Cow<'a, str>,
     /// The provider's name of its type.
     pub server_type: Cow<'a, str>,
+    /// How it is rented.
+    pub market: Market,
     /// What we wrote on it.
     pub labels: VmLabels<'a>,
 }
@@ -390,6 +393,7 @@ impl Vm<'_> {
             ipv6: self.ipv6.map(owned),
             location: owned(self.location),
             server_type: owned(self.server_type),
+            market: self.market,
             labels: self.labels.into_owned(),
         }
     }

@@ -19,6 +19,7 @@ use crate::life::{Action, Run, Want};
 use crate::model::{Phase, Vm, VmState, expires_secs};
 use crate::providers::{Power, Provider};
 use crate::reaper;
+use crate::workspace::Market;
 
 /// How often a change that somebody else's write undid is written again.
 const WRITES: u32 = 3;
@@ -176,7 +177,12 @@ pub(super) async fn extend<H: Host>(
         );
         return Err(Problem::invalid_field("minutes", detail));
     }
-    let until = ctx.now_secs + seconds;
+    // What was promised before stays.
+    let kept = match Want::of(&vm) {
+        Some(Want::Keep { until }) => until,
+        _ => 0,
+    };
+    let until = kept.max(ctx.now_secs + seconds);
     let mut changes = vec![(labels::EXPIRES, Some(expires.to_string()))];
     if !is_stopped {
         changes.push((labels::WANT, Some(Want::Keep { until }.pack())));
@@ -201,16 +207,21 @@ pub(super) fn check(action: Action, vm: &Vm<'_>) -> Result<(), Problem> {
     if action.is_allowed(vm) {
         return Ok(());
     }
+    let possible = Action::allowed(vm).join(", ");
+    if action == Action::Stop && vm.market == Market::Spot {
+        // `StopInstances` refuses those of one-time requests (EC2 User Guide, "Stop a Spot Instance").
+        let detail = format!("The VM is a spot instance, which cannot be stopped. Possible: {possible}.");
+        return Err(Problem::new(409, "wrong_state", detail));
+    }
     let asked = match Want::of(vm) {
         Some(Want::Stop { .. }) if vm.state == VmState::Running => ", and has been asked to stop",
         Some(Want::Snapshot { .. }) if vm.state == VmState::Running => ", and a snapshot of it is being made",
         _ => "",
     };
     let detail = format!(
-        "The VM is {}{asked}: {} is not possible now. Possible: {}.",
+        "The VM is {}{asked}: {} is not possible now. Possible: {possible}.",
         vm.state.as_str(),
-        action.as_str(),
-        Action::allowed(vm).join(", ")
+        action.as_str()
     );
     Err(Problem::new(409, "wrong_state", detail))
 }

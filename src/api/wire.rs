@@ -6,7 +6,7 @@ use serde::ser::{Error as _, Serializer};
 use serde_json::value::RawValue;
 
 use crate::Ready;
-use crate::cost::Billing;
+use crate::cost::{Billing, is_stopped_billed};
 use crate::encoding::from_base32;
 use crate::http::Reply;
 use crate::json::{Writer, member};
@@ -50,11 +50,12 @@ impl<'a> From<&'a Attempt> for AttemptBody<'a> {
     }
 }
 
-/// What a VM costs: per hour, until now, until its expiry; millionths.
+/// What a VM costs: per hour, until now, until it ends for idleness (where it would), until its expiry; millionths.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Cost {
     pub per_hour: u64,
     pub so_far: u64,
+    pub until_idle: Option<u64>,
     pub until_expiry: u64,
 }
 
@@ -64,12 +65,34 @@ impl Cost {
         let price = vm.labels.price?;
         let until = |secs: u64| Billing::of(vm.id.provider).amount(price, vm.created_secs, secs);
         let so_far = until(now_secs);
+        if vm.state == VmState::Stopped && !is_stopped_billed(vm.id.provider) {
+            return Some(Self { per_hour: 0, so_far, until_idle: None, until_expiry: so_far });
+        }
+        let expires = expires_secs(vm);
         Some(Self {
             per_hour: price.micros_per_hour,
             so_far,
-            until_expiry: until(expires_secs(vm)).max(so_far),
+            until_idle: idle_end(vm, now_secs).filter(|it| *it < expires).map(|it| until(it).max(so_far)),
+            until_expiry: until(expires).max(so_far),
         })
     }
+}
+
+/// When a VM ends that nobody touches from now on.
+fn idle_end(vm: &Vm<'_>, now_secs: u64) -> Option<u64> {
+    let limit =
+        vm.labels.idle_minutes.filter(|_| matches!(vm.state, VmState::Creating | VmState::Running))?;
+    let idle = idle_deadline(vm, limit).max(now_secs);
+    match Want::of(vm) {
+        Some(Want::Keep { until }) => Some(idle.max(until)),
+        Some(_) => None,
+        None => Some(idle),
+    }
+}
+
+fn idle_deadline(vm: &Vm<'_>, limit_minutes: u32) -> u64 {
+    let active_secs = vm.labels.active_secs.unwrap_or(vm.created_secs);
+    active_secs.saturating_add(u64::from(limit_minutes) * 60)
 }
 
 /// The base of a VM's own addresses: its name under the configured domain, else its IP address.
@@ -115,6 +138,7 @@ impl<'a> VmBody<'a> {
         member!(out, "provider").text(vm.id.provider.as_str());
         member!(out, "location").text(&vm.location);
         member!(out, "server_type").text(&vm.server_type);
+        member!(out, "market").text(vm.market.as_str());
         member!(out, "size").text_or_null(labels.size.map(Size::as_str));
         member!(out, "profile").text_or_null(given(&labels.profile));
         member!(out, "web_ui").text_or_null(given(&labels.ui));
@@ -160,6 +184,11 @@ fn write_cost(out: &mut Writer<'_>, vm: &Vm<'_>, now_secs: u64) {
     out.raw("{\"currency\":").text(price.currency.as_str());
     member!(out, "per_hour").number(money(cost.per_hour));
     member!(out, "so_far").number(money(cost.so_far));
+    member!(out, "until_idle");
+    match cost.until_idle {
+        Some(micros) => out.number(money(micros)),
+        None => out.raw("null"),
+    };
     member!(out, "until_expiry").number(money(cost.until_expiry)).raw("}");
 }
 
@@ -171,7 +200,7 @@ fn write_idle(out: &mut Writer<'_>, vm: &Vm<'_>) {
     let active_secs = vm.labels.active_secs.unwrap_or(vm.created_secs);
     out.raw("{\"limit_minutes\":").number(limit_minutes);
     member!(out, "active_at").time(active_secs);
-    member!(out, "deadline").time(active_secs.saturating_add(u64::from(limit_minutes) * 60));
+    member!(out, "deadline").time(idle_deadline(vm, limit_minutes));
     member!(out, "verdict").raw("[");
     for (at, (signal, age_minutes)) in Verdict::unpack(&vm.labels.why).iter().enumerate() {
         out.raw(if at > 0 { "," } else { "" }).raw("{\"signal\":").text(signal.as_str());
@@ -246,6 +275,7 @@ mod tests {
     use crate::App;
     use crate::labels::VmLabels;
     use crate::model::{ProviderName, VmId};
+    use crate::workspace::Market;
 
     const NOW_SECS: u64 = 1_795_168_800;
 
@@ -258,22 +288,28 @@ mod tests {
         })
     }
 
+    fn vm(provider: ProviderName, state: VmState, labels: VmLabels<'static>) -> Vm<'static> {
+        Vm {
+            id: VmId { provider, native: "4711".into() },
+            name: "mayfly-r-\"abcd".into(),
+            state,
+            created_secs: NOW_SECS - 3601,
+            ipv4: None,
+            ipv6: None,
+            location: "fsn1".into(),
+            server_type: "cx23".into(),
+            market: Market::OnDemand,
+            labels,
+        }
+    }
+
     fn shown(labels: &[(&str, &'static str)], ipv4: Option<&'static str>) -> Value {
         let mut read = VmLabels::default();
         for (key, value) in labels {
             read.take(key, (*value).into());
         }
-        let vm = Vm {
-            id: VmId { provider: ProviderName::Hetzner, native: "4711".into() },
-            name: "mayfly-r-\"abcd".into(),
-            state: VmState::Running,
-            created_secs: NOW_SECS - 3601,
-            ipv4: ipv4.map(Into::into),
-            ipv6: ipv4.map(|_| "2001:db8::/64".into()),
-            location: "fsn1".into(),
-            server_type: "cx23".into(),
-            labels: read,
-        };
+        let ipv6 = ipv4.map(|_| "2001:db8::/64".into());
+        let vm = Vm { ipv4: ipv4.map(Into::into), ipv6, ..vm(ProviderName::Hetzner, VmState::Running, read) };
         let app = app();
         let body = VmBody::new(app.ready().expect("a configuration"), &vm, NOW_SECS);
         let mut written = Vec::new();
@@ -307,12 +343,12 @@ mod tests {
         ];
         let expected = json!({
             "id": "hetzner-4711", "name": "mayfly-r-\"abcd", "provider": "hetzner", "location": "fsn1",
-            "server_type": "cx23", "size": "small", "profile": "coding", "web_ui": "ttyd",
+            "server_type": "cx23", "market": "on-demand", "size": "small", "profile": "coding", "web_ui": "ttyd",
             "repo_url": "https://github.com/o/r", "branch": "main", "owner": "ann", "state": "running",
             "phase": "ready", "services_ready": true, "attention": "waiting", "want": null,
             "created_at": "2026-11-20T08:59:59Z", "age_seconds": 3601,
             "ipv4": "203.0.113.7", "ipv6": "2001:db8::/64",
-            "cost": {"currency": "EUR", "per_hour": 0.010_472, "so_far": 0.020_944, "until_expiry": 0.031_416},
+            "cost": {"currency": "EUR", "per_hour": 0.010_472, "so_far": 0.020_944, "until_idle": 0.020_944, "until_expiry": 0.031_416},
             "idle": {"limit_minutes": 30, "active_at": "2026-11-20T09:59:00Z", "deadline": "2026-11-20T10:29:00Z",
                 "verdict": [{"signal": "agent", "age_minutes": 0}, {"signal": "files", "age_minutes": 12}]},
             "expires_at": "2026-11-20T11:00:00Z", "last_seen_at": "2026-11-20T09:59:50Z",
@@ -325,6 +361,37 @@ mod tests {
             "tls": {"state": "self_signed", "sha256": "00".repeat(32)},
         });
         assert_eq!(shown(&labels, Some("203.0.113.7")), expected);
+    }
+
+    #[test]
+    fn costs_follow_what_is_billed() {
+        use ProviderName::{DigitalOcean, Ec2, Hetzner, Scaleway};
+        let cost = |provider, state, want: &'static str| {
+            let mut labels = VmLabels::default();
+            for (key, value) in [
+                ("mayfly-price", "36000.EUR"),
+                ("mayfly-idle", "30"),
+                ("mayfly-active", "1795168200"),
+                ("mayfly-expires", "1795183200"),
+                ("mayfly-want", want),
+            ] {
+                labels.take(key, value.into());
+            }
+            let cost = Cost::of(&vm(provider, state, labels), NOW_SECS).expect("a price");
+            (cost.per_hour, cost.so_far, cost.until_idle, cost.until_expiry)
+        };
+        // Created an hour and a second ago, idle in 20 minutes, over in four hours.
+        let (running, stopped) = (VmState::Running, VmState::Stopped);
+        assert_eq!(cost(Hetzner, running, ""), (36_000, 72_000, Some(72_000), 216_000));
+        assert_eq!(cost(DigitalOcean, running, ""), (36_000, 36_010, Some(48_010), 180_010));
+        // What was asked of it moves that end, or takes it away.
+        assert_eq!(cost(DigitalOcean, running, "keep-1795170600").2, Some(54_010));
+        assert_eq!(cost(DigitalOcean, running, "keep-1795183200").2, None);
+        assert_eq!(cost(DigitalOcean, running, "stop-1795170600").2, None);
+        // Standing still costs at some.
+        assert_eq!(cost(Hetzner, stopped, ""), (36_000, 72_000, None, 216_000));
+        assert_eq!(cost(Scaleway, stopped, ""), (0, 72_000, None, 72_000));
+        assert_eq!(cost(Ec2, stopped, ""), (0, 36_010, None, 36_010));
     }
 
     #[test]

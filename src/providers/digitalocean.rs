@@ -22,6 +22,7 @@ use crate::labels::tags::{self, Group};
 use crate::labels::{LabelChange, Selector, VmLabels};
 use crate::model::{ProviderName, Vm, VmId, VmState};
 use crate::secret::Secret;
+use crate::workspace::Market;
 
 /// Largest user data, bytes ("Create a New Droplet", `user_data`: 64 KiB).
 pub const USER_DATA_MAX_BYTES: usize = 65_536;
@@ -230,6 +231,7 @@ fn vm(droplet: schema::Droplet, labels: BTreeMap<String, String>) -> Vm<'static>
         ipv6: None,
         location: droplet.region.slug.into(),
         server_type: droplet.size_slug.into(),
+        market: Market::OnDemand,
         labels: VmLabels::from_map(labels),
     }
 }

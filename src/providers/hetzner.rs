@@ -20,6 +20,7 @@ use crate::http::{Http, Method, PROVIDER_TIMEOUT_MS, Random, Request, Response};
 use crate::labels::{LabelChange, LabelSet, Selector};
 use crate::model::{ProviderName, Vm, VmId, VmState};
 use crate::secret::Secret;
+use crate::workspace::Market;
 
 /// Largest user data, bytes ("Create a Server", `user_data`: 32 KiB).
 pub const USER_DATA_MAX_BYTES: usize = 32_768;
@@ -228,6 +229,7 @@ impl<'a> From<schema::Server<'a>> for Vm<'a> {
             ipv6: server.public_net.ipv6.map(|it| it.ip.0),
             location: server.location.name.0,
             server_type: server.server_type.name.0,
+            market: Market::OnDemand,
             labels: server.labels.0,
         }
     }

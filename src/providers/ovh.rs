@@ -22,6 +22,7 @@ use crate::encoding::from_rfc3339;
 use crate::http::{Clock, Http, Method, PROVIDER_TIMEOUT_MS, Random, Request, Response};
 use crate::labels::{LabelChange, Selector, VmLabels, packed_name};
 use crate::model::{ProviderName, Vm, VmId, VmState};
+use crate::workspace::Market;
 use catalogue::PriceCache;
 use sign::{Access, Signing};
 
@@ -247,6 +248,7 @@ fn vm(instance: schema::Instance, name: String, labels: BTreeMap<String, String>
         ipv6: ipv6.map(|it| format!("{it}/128").into()),
         location: location(&instance.region).into(),
         server_type: server_type.into(),
+        market: Market::OnDemand,
         labels: VmLabels::from_map(labels),
     }
 }

@@ -23,6 +23,7 @@ use crate::http::{Http, Method, PROVIDER_TIMEOUT_MS, Random, Request, Response};
 use crate::labels::{LabelChange, LabelSet, Selector, VmLabels, pairs};
 use crate::model::{ProviderName, Vm, VmId, VmState};
 use crate::secret::Secret;
+use crate::workspace::Market;
 
 /// Largest user data, bytes. Scaleway documents no limit; this is what the narrower vendor with one of this order takes.
 pub const USER_DATA_MAX_BYTES: usize = 32_768;
@@ -260,6 +261,7 @@ impl From<schema::Server> for Vm<'static> {
             ipv6: None,
             location: server.zone.into(),
             server_type: server.commercial_type.into(),
+            market: Market::OnDemand,
             labels: VmLabels::from_map(labels_of(&server.tags)),
         }
     }

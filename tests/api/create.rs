@@ -41,11 +41,11 @@ fn a_repository_is_enough_and_the_answer_is_whole() {
         body["vm"],
         json!({
             "id": "hetzner-4711", "name": generated_name(0), "provider": "hetzner", "location": "fsn1",
-            "server_type": "cx23", "size": "medium", "profile": "coding", "web_ui": "cloudcli",
+            "server_type": "cx23", "market": "on-demand", "size": "medium", "profile": "coding", "web_ui": "cloudcli",
             "repo_url": REPO_URL, "branch": null, "owner": "default", "state": "creating", "phase": "booting",
             "services_ready": false, "attention": null, "want": null, "created_at": "2026-11-20T10:00:00Z", "age_seconds": 0,
             "ipv4": "203.0.113.7", "ipv6": "2001:db8:47:11::/64",
-            "cost": {"currency": "EUR", "per_hour": 0.011_424, "so_far": 0.011_424, "until_expiry": 0.137_088},
+            "cost": {"currency": "EUR", "per_hour": 0.011_424, "so_far": 0.011_424, "until_idle": 0.011_424, "until_expiry": 0.137_088},
             "idle": {"limit_minutes": 30, "active_at": "2026-11-20T10:00:00Z",
                      "deadline": "2026-11-20T10:30:00Z", "verdict": []},
             "expires_at": "2026-11-20T22:00:00Z", "last_seen_at": null,

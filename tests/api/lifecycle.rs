@@ -161,6 +161,17 @@ fn an_extension_moves_the_end_and_keeps_the_vm_from_idling_away() {
     let changes =
         [("mayfly-expires", &*secs(NOW_SECS + HOUR)), ("mayfly-want", &*format!("keep-{}", NOW_SECS + HOUR))];
     ask("/vms/hetzner-4711/extend", Some(&json!({"minutes": 60})), written(&late, &changes)).ok(200);
+    // What was promised before is not taken back.
+    let promised = secs(NOW_SECS + 8 * HOUR);
+    let kept = Server::ours().label("mayfly-want", &format!("keep-{promised}"));
+    let kept = kept.label("mayfly-expires", &secs(NOW_SECS + 8 * HOUR));
+    let changes = [("mayfly-expires", &*secs(NOW_SECS + 9 * HOUR))];
+    let body =
+        ask("/vms/hetzner-4711/extend", Some(&json!({"minutes": 60})), written(&kept, &changes)).ok(200);
+    assert_eq!(
+        body["detail"],
+        "It ends at 2026-11-20T19:00:00Z at the latest. Until 2026-11-20T18:00:00Z it does not end for idleness."
+    );
     // A stopped VM has a date and no idleness.
     let changes = [("mayfly-expires", &*secs(1_795_208_400 + HOUR))];
     let body =

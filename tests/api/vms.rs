@@ -26,12 +26,12 @@ fn server() -> Exchange {
 fn shown() -> Value {
     json!({
         "id": "hetzner-4711", "name": "mayfly-hello-world-abcd", "provider": "hetzner", "location": "fsn1",
-        "server_type": "cx23", "size": "medium", "profile": "coding", "web_ui": "cloudcli",
+        "server_type": "cx23", "market": "on-demand", "size": "medium", "profile": "coding", "web_ui": "cloudcli",
         "repo_url": "https://github.com/octo/Hello-World", "branch": null, "owner": "default",
         "state": "running", "phase": "ready", "services_ready": true, "attention": null, "want": null,
         "created_at": "2026-11-20T09:00:00Z", "age_seconds": 3600,
         "ipv4": "203.0.113.7", "ipv6": "2001:db8:47:11::/64",
-        "cost": {"currency": "EUR", "per_hour": 0.011_424, "so_far": 0.011_424, "until_expiry": 0.137_088},
+        "cost": {"currency": "EUR", "per_hour": 0.011_424, "so_far": 0.011_424, "until_idle": 0.022_848, "until_expiry": 0.137_088},
         "idle": {"limit_minutes": 30, "active_at": "2026-11-20T09:50:00Z", "deadline": "2026-11-20T10:20:00Z",
                  "verdict": [{"signal": "agent", "age_minutes": 0}, {"signal": "files", "age_minutes": 12}]},
         "expires_at": "2026-11-20T21:00:00Z", "last_seen_at": "2026-11-20T09:55:00Z",

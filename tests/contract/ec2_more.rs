@@ -261,6 +261,15 @@ fn a_spot_instance_cannot_be_stopped_and_says_why() {
     assert!(error.detail.contains("one-time Spot Instance request"), "{}", error.detail);
     let problem = mayfly::api::Problem::from(error);
     assert_eq!(problem.status(), 409);
+    // Whoever asks for it through the API is told so before anything is written: its end stays where it was.
+    let host =
+        TestHost::new(Script::new().then(Ec2.get().answers(200, text_of("ec2", "describe_instances.spot"))));
+    let answer =
+        Call::post(&format!("/vms/ec2-{}/stop", NATIVES[0])).token().send(&Ec2.settings().app(), &host);
+    assert_eq!(answer.kind(), (409, "wrong_state".to_owned()), "{}", answer.text());
+    let detail = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
+    assert!(detail.contains("spot instance, which cannot be stopped. Possible: "), "{detail}");
+    assert!(!detail.contains("Possible: stop"), "{detail}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::{NAME, native};
 use crate::encoding::from_rfc3339;
 use crate::labels::VmLabels;
 use crate::model::{Vm, VmId, VmState};
+use crate::workspace::Market;
 use crate::xml::Element;
 
 /// An instance.
@@ -72,6 +73,7 @@ impl From<Instance> for Vm<'static> {
             ipv6: None,
             location: Cow::Owned(it.region),
             server_type: Cow::Owned(it.server_type),
+            market: if it.is_spot { Market::Spot } else { Market::OnDemand },
             labels: VmLabels::from_map(it.tags),
         }
     }

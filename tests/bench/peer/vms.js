@@ -69,7 +69,7 @@ function add(totals, cost) {
 }
 
 /** Every started hour is billed whole, the first in any case; millionths. */
-function costOf(labels, createdSecs, expiresSecs, nowSecs) {
+function costOf(labels, createdSecs, idleEnd, expiresSecs, nowSecs) {
   const hourly = price(labels['mayfly-price']);
   if (hourly === null) return null;
   const until = (secs) => Math.max(1, Math.ceil((secs - createdSecs) / 3600)) * hourly.micros;
@@ -78,6 +78,7 @@ function costOf(labels, createdSecs, expiresSecs, nowSecs) {
     currency: hourly.currency,
     perHour: hourly.micros,
     soFar,
+    untilIdle: idleEnd !== null && idleEnd < expiresSecs ? Math.max(soFar, until(idleEnd)) : null,
     untilExpiry: Math.max(soFar, until(expiresSecs)),
   };
 }
@@ -89,10 +90,12 @@ function vmBody(server, config, nowSecs) {
   const seenSecs = integer(labels['mayfly-seen']);
   const idleMinutes = integer(labels['mayfly-idle']);
   const activeSecs = integer(labels['mayfly-active']) ?? createdSecs;
-  const cost = costOf(labels, createdSecs, expiresSecs, nowSecs);
+  const idleSecs = idleMinutes === null ? null : activeSecs + idleMinutes * 60;
   const ipv4 = server.public_net.ipv4?.ip ?? null;
   const origin = ipv4 === null ? null : originOf(config, server.name, ipv4);
   const state = STATES[server.status] ?? 'unknown';
+  const idleEnd = idleSecs === null || !['running', 'creating'].includes(state) ? null : idleEndOf(labels['mayfly-want'], Math.max(idleSecs, nowSecs));
+  const cost = costOf(labels, createdSecs, idleEnd, expiresSecs, nowSecs);
   const phase = PHASES.includes(labels['mayfly-phase']) ? labels['mayfly-phase'] : 'booting';
   const body = {
     id: `hetzner-${server.id}`,
@@ -100,6 +103,7 @@ function vmBody(server, config, nowSecs) {
     provider: 'hetzner',
     location: server.location.name,
     server_type: server.server_type.name,
+    market: 'on-demand',
     size: SIZES.includes(labels['mayfly-size']) ? labels['mayfly-size'] : null,
     profile: labels['mayfly-profile'] || null,
     web_ui: labels['mayfly-ui'] || null,
@@ -119,6 +123,7 @@ function vmBody(server, config, nowSecs) {
       currency: cost.currency,
       per_hour: cost.perHour / 1e6,
       so_far: cost.soFar / 1e6,
+      until_idle: cost.untilIdle === null ? null : cost.untilIdle / 1e6,
       until_expiry: cost.untilExpiry / 1e6,
     },
     idle:
@@ -127,7 +132,7 @@ function vmBody(server, config, nowSecs) {
         : {
             limit_minutes: idleMinutes,
             active_at: time(activeSecs),
-            deadline: time(activeSecs + idleMinutes * 60),
+            deadline: time(idleSecs),
             verdict: verdict(labels['mayfly-why']),
           },
     expires_at: time(expiresSecs),
@@ -141,6 +146,13 @@ function vmBody(server, config, nowSecs) {
     tls: certificate(labels['mayfly-tls']),
   };
   return { body, cost };
+}
+
+/** When it ends for idleness, with what was asked of it meanwhile. */
+function idleEndOf(label, idleSecs) {
+  const [, word, secs] = /^(stop|snapshot|keep)-(\d+)$/.exec(label ?? '') ?? [];
+  if (word === undefined) return idleSecs;
+  return word === 'keep' ? Math.max(idleSecs, Number(secs)) : null;
 }
 
 /** `stop-<seconds>`, `snapshot-<seconds>` or `keep-<seconds>`; the last only until its time. */
