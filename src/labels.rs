@@ -215,6 +215,11 @@ impl Pieces<'_> {
 }
 
 impl<'a> VmLabels<'a> {
+    /// Whether the VM has told that its last work is saved nowhere.
+    pub fn is_unsaved(&self) -> bool {
+        Reason::unpack(&self.reason).is_some_and(|it| it.code == Reason::NOT_SAVED)
+    }
+
     /// Takes one label of a server in; labels that are not ours are passed over.
     pub fn take(&mut self, key: &str, value: Cow<'a, str>) {
         let Some(ours) = key.strip_prefix("mayfly-") else {

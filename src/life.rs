@@ -228,7 +228,8 @@ pub fn judge(vm: &Vm<'_>, default_idle_minutes: u32, now_secs: u64) -> Verdict {
     }
     let rules = rules(Profile::parse(&vm.labels.profile).unwrap_or(Profile::Coding));
     let began = began_secs(vm);
-    let is_up = matches!(vm.labels.phase, Phase::Ready | Phase::Failed);
+    // One that said that it ends, and lives on, has booted all the same.
+    let is_up = matches!(vm.labels.phase, Phase::Ready | Phase::Failed | Phase::Stopping);
     let is_late = !is_up && now_secs >= began.saturating_add(rules.boot_secs);
     match vm.state {
         VmState::Running => {}

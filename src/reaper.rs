@@ -195,6 +195,7 @@ impl<H: Host> Sweep<'_, Counted<'_, H>> {
         let why = match verdict {
             Verdict::Lives | Verdict::Waiting => return,
             Verdict::Expired if vm.state == VmState::Stopped => "stopped past its date",
+            Verdict::Expired if vm.labels.is_unsaved() => "expired; its last work was not saved",
             Verdict::Expired => "expired",
             Verdict::NeverReady => "its boot never came to an end",
             Verdict::Silent if path_is_broken => return,

@@ -22,12 +22,13 @@ const PAUSES_MS: [u32; 2] = [1_000, 5_000];
 const TIMEOUT_MS: u32 = 7_000;
 
 /// Events by their name in the log (with `phase` by its detail), and their type in a delivery.
-const KINDS: [(&str, &str); 7] = [
+const KINDS: [(&str, &str); 8] = [
     ("created", "vm.created"),
     ("ready", "vm.ready"),
     ("failed", "vm.failed"),
     ("attention", "vm.attention"),
     ("idle_warning", "vm.idle_warning"),
+    ("unsaved", "vm.unsaved"),
     ("deleted", "vm.deleted"),
     ("delete_failed", "vm.delete_failed"),
 ];

@@ -77,19 +77,22 @@ def ways(machine):
 
 def rescue():
     """What is not pushed goes to a branch of its own. Answers None, or why it could not be saved."""
-    if not os.path.isdir(f"{common.workspace()}/.git"):
+    if not os.path.isdir(common.workspace()):
         return None
     try:
         done = subprocess.run([f"{HERE}/rescue"], capture_output=True, text=True, timeout=400, check=False)
     except (OSError, subprocess.SubprocessError) as error:
         return f"the rescue did not run ({type(error).__name__})"
     print(done.stdout, end="")
-    return {0: None, 75: "there is unpushed work and no Git credential"}.get(done.returncode, "unpushed work could not be pushed")
+    return {0: None, 75: "there is unpushed work and no Git credential"}.get(done.returncode, "the work could not be saved")
 
 
-def end(machine, why, sleep=time.sleep, clock=time.monotonic):
-    """Answers why the VM stays, when it does: unsaved work waits for the expiry, and for nothing after it."""
+def end(machine, why, sleep=time.sleep, clock=time.monotonic, again=lambda: False):
+    """Answers why the VM stays, when it does: unsaved work waits for the expiry, and for nothing after it. `again`: whether
+    somebody works here again; then it stays, too."""
     unsaved = rescue()
+    if again():
+        return None
     if unsaved and why != "expired":
         print(f"idle, but {unsaved}: waiting for the expiry")
         return unsaved
@@ -110,6 +113,8 @@ def end(machine, why, sleep=time.sleep, clock=time.monotonic):
         if clock() + pause >= stop:
             return None
         sleep(pause)
+        if again():
+            return None
         pause = min(pause * 2, LONGEST_PAUSE_SECS)
 
 

@@ -99,7 +99,8 @@ def decide(state, unknown, boot, now, idle_minutes, expires):
     """("live"|"warn"|"idle"|"expired", seconds left). A blind eye doubles the patience; the expiry holds in any case."""
     patience = idle_minutes * 60 * (2 if unknown else 1)
     left_idle = patience - (boot - max(state["seen"].values()))
-    left_life = expires - now if expires else float("inf")
+    # The Worker ends it at its expiry; what there is to save is saved before.
+    left_life = expires - now - 300 if expires else float("inf")
     if left_life <= 0:
         return "expired", 0
     if left_idle <= 0:
@@ -166,8 +167,6 @@ def obey(want, state):
         os.sync()
         worker.send({"phase": "stopping", "seconds": {}}, tries=2)
         return False
-    elif want and want is not UNHEARD and want != "snapshot":
-        print(f"not understood: {want}")
     return True
 
 
@@ -249,7 +248,12 @@ def tick(state, machine):
     show(state, boot, outcome, left)
     remember(state)
     if outcome == "expired" or (outcome == "idle" and boot >= state.get("rescue_at", 0)):
-        state["unsaved"] = end.end(machine, outcome)
+        def again():
+            nonlocal wall, boot, unknown
+            wall, boot = time.time(), signals.boot_seconds()
+            unknown = look(state, wall, boot)
+            return outlook()[0] not in ("idle", "expired")
+        state["unsaved"] = end.end(machine, outcome, again=again)
         # A round that nobody heard is followed by the next one at once.
         state["rescue_at"] = signals.boot_seconds() + (RESCUE_SECS if state["unsaved"] else 0)
         show(state, boot, outcome, left)

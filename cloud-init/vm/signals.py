@@ -86,11 +86,11 @@ def busy(sample, name, pids):
 
 
 def grew(sample, name, total, per_minute):
-    """Whether a counter of bytes grew by more than silence explains."""
+    """Whether counters of bytes that were there at the last look grew by more than silence explains: whoever knocks is gone by then."""
     sample.keep[name] = total
     if name not in sample.past:
         return False
-    return sum(max(now - sample.past[name].get(key, 0), 0) for key, now in total.items()) > per_minute * max(sample.minutes(), 1)
+    return sum(max(now - sample.past[name].get(key, now), 0) for key, now in total.items()) > per_minute * max(sample.minutes(), 1)
 
 
 def agents(sample):
@@ -197,7 +197,7 @@ def ssh(sample):
 
 def build(sample):
     """The devcontainer's own build (bounded in time by its phase), or a compiler or package manager at work."""
-    pids = [pid for pid, process in sample.processes.items() if process[1] in BUILDERS]
+    pids = [pid for pid, process in sample.processes.items() if process[1].partition(" ")[0] in BUILDERS]
     working = busy(sample, "build", descendants(sample.processes, pids))
     builder = common.read(f"{common.RUN}/building").strip()
     return 0 if working or (builder.isdigit() and int(builder) in sample.processes) else None

@@ -114,7 +114,9 @@ def certificate():
 
 
 def send(report, tries=4):
-    """Delivers a report, or leaves it for the minute's tick: a failure must be heard."""
+    """Delivers a report, or leaves it for the minute's tick: a failure must be heard, also when this is killed meanwhile."""
+    if report["phase"] != "stopping":
+        common.try_write(PENDING, json.dumps(report))
     pause = 1
     for left in range(tries, 0, -1):
         status, answer, _ = common.worker("POST", "/vm/progress", report)
@@ -127,7 +129,6 @@ def send(report, tries=4):
         if left > 1:
             time.sleep(pause)
             pause *= 2
-    common.try_write(PENDING, json.dumps(report))
     return False
 
 

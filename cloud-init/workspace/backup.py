@@ -3,6 +3,7 @@
     backup.py tick       saves if somebody has worked since the last time; verifies and tidies up once a day
     backup.py last       before a stop or the end: saves and verifies, in bounded time
     backup.py restore    before the clone: puts back what the request wished, the newest state unless it said otherwise
+    backup.py told-saved, told-unsaved    tells the Worker, if that is news
 Exit status: 0 done, 75 there is nothing to do here (no backups; nothing to put back), else it failed.
 The repository's password came with the boot exchange, a token for its place comes with every run. Neither is ever in an
 argument or in the environment: restic reads files that only root can read, in a folder that is gone at power-off. The key of
@@ -29,7 +30,11 @@ TICK_SECS = 3000  # less than a token lives
 RESTORE_SECS = 780
 DAY_SECS = 86_400
 PACK_MIB = "32"
-KEEP = ("--keep-last", "5", "--keep-within-hourly", "2d", "--keep-within-daily", "14d", "--keep-within-weekly", "3m")
+# Of each VM's backups; and of all: VMs of a repository may have worked side by side, and none is the other's newer state.
+KEEP = ("--keep-last", "1", "--keep-within-hourly", "2d", "--keep-within-daily", "14d", "--keep-within-weekly", "3m")
+KEEP_OF_ALL = ("--keep-last", "5", "--keep-within", "3m")
+# A tick may fail once or twice, and the next one have everything.
+OVERDUE_SECS = 2700
 # Of what git ignores, folders that a build makes again. Ignored files, such as .env, are saved.
 MADE_AGAIN = {
     "node_modules", "bower_components", "jspm_packages", "target", "build", "dist", "obj", "__pycache__", "venv", ".venv", ".tox", ".nox", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".gradle", ".m2", ".next", ".nuxt", ".output",
@@ -185,7 +190,8 @@ def tidy(restic):
     if not connect("prune"):
         return False
     try:
-        restic("forget", "--prune", "--host", "mayfly", "--group-by", "host", *KEEP)
+        restic("forget", "--host", "mayfly", "--group-by", "host,tags", *KEEP)
+        restic("forget", "--prune", "--host", "mayfly", "--group-by", "host", *KEEP_OF_ALL)
     finally:
         connect()
     return True
@@ -217,6 +223,7 @@ def keep(is_last):
     record.update(saved=now, snapshot=snapshot, at=at, boot_id=common.load(f"{common.RUN}/idle.json").get("boot_id"))
     print(f"saved as {snapshot[:8]}" + (", verified" if is_last or is_due else ""), flush=True)
     common.try_write(RECORD, json.dumps(record))
+    tell(is_saved=True)
     if is_due and not is_last and tidy(restic):
         common.try_write(RECORD, json.dumps({**record, "tidied": now}))
         print("old backups are tidied up")
@@ -243,6 +250,28 @@ def restore():
         raise Failed(f"{snapshot[:8]} holds no {common.workspace()}")
     print(f"restored {snapshot[:8]}")
     return 0
+
+
+def started():
+    """When this VM was set up, as far as backups go."""
+    try:
+        return os.stat(f"{common.ETC}/secrets/backup_password").st_mtime
+    except OSError:
+        return time.time()
+
+
+def tell(is_saved):
+    """Tells the Worker when work begins to be saved nowhere, and when it is saved again. The phase is no news."""
+    mark = f"{common.RUN}/unsaved"
+    if is_saved != os.path.exists(mark):
+        return
+    status, answer, _ = common.worker("POST", "/vm/progress", {"phase": "docker", "seconds": {}, "saved": is_saved})
+    if status != 200:
+        print(f"not told: {status} {answer.get('code', '')}", flush=True)
+    elif is_saved:
+        os.remove(mark)
+    else:
+        common.try_write(mark, "")
 
 
 def alone(lock, patience):
@@ -276,10 +305,14 @@ def main(what, patience=WAIT_SECS):
             return restore() if what == "restore" else keep(what == "last")
         except (Failed, OSError, ValueError) as why:
             print(f"backup {what}: {why}", flush=True)
+            if what == "tick" and time.time() - common.load(RECORD).get("saved", started()) > OVERDUE_SECS:
+                tell(is_saved=False)
             return 1
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] in (["told-saved"], ["told-unsaved"]):
+        sys.exit(tell(is_saved=sys.argv[1] == "told-saved"))
     if sys.argv[1:] not in (["tick"], ["last"], ["restore"]):
-        sys.exit("backup.py tick|last|restore")
+        sys.exit("backup.py tick|last|restore|told-saved|told-unsaved")
     sys.exit(main(sys.argv[1]))

@@ -87,6 +87,8 @@ struct ProgressRequest {
     reason: Option<ReasonRequest>,
     host_key: Option<String>,
     tls: Option<TlsRequest>,
+    /// Whether what the workspace holds is saved somewhere, said when that changes.
+    saved: Option<bool>,
 }
 
 /// The certificate that the door shows now.
@@ -194,6 +196,9 @@ pub(super) async fn boot<H: Host>(
         // The Worker's key stays here: what stands in its place is good for asking through us, and renewed (`token`).
         env.insert("ANTHROPIC_BASE_URL".to_owned(), granted.base_url);
         (granted.token, String::new())
+    } else if config.agent.is_some() || !agent::is_ours(env.keys()) {
+        // Where the way to the model is the request's own, so is its key: the Worker's would be sent to anybody.
+        (String::new(), String::new())
     } else {
         (defaults.anthropic_api_key.expose().to_owned(), defaults.claude_code_oauth_token.expose().to_owned())
     };
@@ -276,6 +281,13 @@ pub(super) async fn progress<H: Host>(
     if tls.is_some() {
         changes.push((labels::TLS, tls));
     }
+    let was_unsaved = vm.labels.is_unsaved();
+    let is_unsaved_now = request.saved == Some(false) && !was_unsaved;
+    if is_unsaved_now {
+        changes.push((labels::REASON, Reason::new(Phase::Ready, Reason::NOT_SAVED).map(|it| it.pack())));
+    } else if request.saved == Some(true) && was_unsaved {
+        changes.push((labels::REASON, None));
+    }
     if vm.labels.golden && phase == Phase::Ready && vm.labels.want.is_empty() {
         // What it was made for.
         let deadline = ctx.now_secs + Want::PATIENCE_SECS;
@@ -290,6 +302,9 @@ pub(super) async fn progress<H: Host>(
             _ => ("phase", phase.as_str()),
         };
         reaper::log_event(ctx.host, event, &vm, detail);
+    }
+    if is_unsaved_now {
+        reaper::log_event(ctx.host, "unsaved", &vm, "its last work is saved nowhere");
     }
     let want = Want::of(&vm);
     if reported == Phase::Stopping && matches!(want, Some(Want::Stop { .. })) {
@@ -330,7 +345,12 @@ pub(super) async fn heartbeat<H: Host>(
     let attention_changed = attention.as_deref().unwrap_or_default() != vm.labels.attention;
     let is_waiting = attention.as_deref() == Some("waiting");
     let tls = tls.filter(|it| *it != vm.labels.tls);
-    let is_news = attention_changed || tls.is_some();
+    let idle_secs = u64::from(vm.labels.idle_minutes.unwrap_or(ctx.ready.config.defaults.idle_minutes)) * 60;
+    // It was about to end, and somebody came back.
+    let is_back = vm.labels.phase == Phase::Stopping
+        && active.saturating_add(idle_secs) > ctx.now_secs + CLOCK_SKEW_SECS
+        && !matches!(Want::of(&vm), Some(Want::Stop { .. } | Want::Snapshot { .. }));
+    let is_news = attention_changed || tls.is_some() || is_back;
     if is_due(vm.labels.seen_secs, ctx.now_secs) || is_due(Some(before), active) || is_news {
         let why = verdict.pack();
         let mut changes = vec![
@@ -341,6 +361,9 @@ pub(super) async fn heartbeat<H: Host>(
         ];
         if tls.is_some() {
             changes.push((labels::TLS, tls));
+        }
+        if is_back {
+            changes.push((labels::PHASE, Some(Phase::Ready.as_str().to_owned())));
         }
         if !provider.relabel(ctx.host, &vm.id.native, &changes).await? {
             return Err(gone());
@@ -365,7 +388,7 @@ pub(super) async fn heartbeat<H: Host>(
     }
     let idle_minutes = vm.labels.idle_minutes.unwrap_or(ctx.ready.config.defaults.idle_minutes);
     // The VM decides; its clock and ours need not agree to the minute.
-    let is_idle = active.saturating_add(u64::from(idle_minutes) * 60) <= ctx.now_secs + CLOCK_SKEW_SECS;
+    let is_idle = active.saturating_add(idle_secs) <= ctx.now_secs + CLOCK_SKEW_SECS;
     if want.is_none() && is_idle && vm.labels.paid_hour {
         let billing = Billing::of(vm.id.provider);
         want = billing.paid_until(vm.created_secs, ctx.now_secs).map(|until| Want::Wait { until });

@@ -215,7 +215,7 @@ pub struct Reason {
 
 impl Reason {
     /// Every code with what it means to the user.
-    pub const CODES: [(&'static str, &'static str); 17] = [
+    pub const CODES: [(&'static str, &'static str); 19] = [
         ("apt_failed", "packages could not be installed"),
         ("download_failed", "a program could not be downloaded"),
         ("docker_failed", "Docker did not start"),
@@ -228,6 +228,15 @@ impl Reason {
             "not_restored",
             "the earlier work could not be put back; its backups are still there: start with restore and an id",
         ),
+        (
+            "other_branch",
+            "the earlier work was put back as it was, on another branch than the one that was asked for; start with \
+             restore none for that",
+        ),
+        (
+            Self::NOT_SAVED,
+            "the last backup or push failed: what was done since the one before it is on this VM alone",
+        ),
         ("build_failed", "the devcontainer could not be built, and neither could the default one"),
         ("fallback", "the repository's devcontainer could not be built; this is the default one"),
         ("ui_failed", "the web UI could not be installed; the terminal works"),
@@ -237,6 +246,9 @@ impl Reason {
         ("timeout", "it took longer than its limit"),
         ("internal", "a script of Mayfly failed"),
     ];
+
+    /// That work is saved nowhere.
+    pub const NOT_SAVED: &'static str = "not_saved";
 
     /// Checks a code that a VM reported.
     pub fn new(phase: Phase, code: &str) -> Option<Self> {

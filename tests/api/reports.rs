@@ -117,6 +117,47 @@ fn a_workspace_that_is_ready_may_have_a_warning() {
 }
 
 #[test]
+fn work_that_is_saved_nowhere_is_shown_told_and_forgotten_when_it_is_saved() {
+    let server = at_phase("ready");
+    let told = |server: &Server, changes: &[(&str, &str)], saved: bool| {
+        let host = TestHost::new(written(server, changes));
+        let call = Call::post("/vm/progress").bearer(&capability(Scope::Vm));
+        call.json(&json!({"phase": "docker", "saved": saved})).send(&app(), &host).ok(200);
+        host.told()
+    };
+    assert_eq!(told(&server, &[SEEN_NOW, ("mayfly-reason", "ready.not_saved")], false), ["vm.unsaved"]);
+    let unsaved = server.clone().label("mayfly-reason", "ready.not_saved");
+    assert!(told(&unsaved, &[SEEN_NOW], false).is_empty(), "that is known");
+    let host = TestHost::new(Script::new().then(get("/servers/4711").gives(200, &unsaved.one())));
+    let shown = Call::get("/vms/hetzner-4711").token().send(&app(), &host).ok(200);
+    assert_eq!(shown["vm"]["boot"]["reason"]["code"], "not_saved");
+    assert!(told(&unsaved, &[SEEN_NOW, ("mayfly-reason", "")], true).is_empty());
+    // What else is wrong stays.
+    let other = server.label("mayfly-reason", "ui.ui_down");
+    assert!(told(&other, &[SEEN_NOW], true).is_empty());
+}
+
+#[test]
+fn a_vm_that_was_about_to_end_and_is_used_again_is_ready() {
+    let beat = |active: u64| json!({"active": active, "verdict": {}, "attention": null});
+    let ending = at_phase("stopping").label("mayfly-seen", &(NOW_SECS - 60).to_string());
+    let back =
+        [("mayfly-phase", "ready"), SEEN_NOW, ("mayfly-active", &*NOW_SECS.to_string()), ("mayfly-why", "")];
+    let call = |script: Script, active: u64| {
+        let call = Call::post("/vm/heartbeat").bearer(&capability(Scope::Vm)).json(&beat(active));
+        call.send(&app(), &TestHost::new(script)).ok(200)
+    };
+    call(written(&ending, &back), NOW_SECS);
+    // One that is idle ends.
+    let idle = ending.clone().label("mayfly-active", &(NOW_SECS - 3600).to_string());
+    call(Script::new().then(found(&idle)), NOW_SECS - 3600);
+    // So does one that is asked to stop.
+    let asked = ending.label("mayfly-want", &format!("stop-{}", NOW_SECS + 60));
+    let changes = [SEEN_NOW, ("mayfly-active", &*NOW_SECS.to_string()), ("mayfly-why", "")];
+    call(written(&asked, &changes), NOW_SECS);
+}
+
+#[test]
 fn a_new_boot_forgets_times_and_reason_of_the_last() {
     let server = ours().label("mayfly-phase", "failed").label("mayfly-reason", "clone.timeout");
     let clean = server.clone().without_label("mayfly-reason").without_label("mayfly-timing");

@@ -172,7 +172,7 @@ describe('in a Debian 13 root', () => {
     python3 - <<'PY' &
 import socket, time
 for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
-    for port in (443, 8443):
+    for port in (80, 443, 8443):
         listener = socket.socket(family); listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6: listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind((address, port)); listener.listen(64); globals()[f"{family}{port}"] = listener
@@ -187,9 +187,20 @@ PY
     done
     if reach dev 203.0.113.9 443; then echo 'dev reached the door from inside'; exit 1; fi
     reach root 10.1.2.3 8443 || { echo 'root must reach private addresses'; exit 1; }
-    if reach root 169.254.169.254 8443; then echo 'root reached the metadata'; exit 1; fi
+    for port in 8443 80; do
+      if reach root 169.254.169.254 $port; then echo 'root reached the metadata'; exit 1; fi
+    done
     packets=$(nft list counter inet mayfly refused | sed -n 's/.*packets \\([0-9]*\\).*/\\1/p')
-    [ "$packets" -ge 5 ] || { echo "refused: $packets"; exit 1; }`);
+    [ "$packets" -ge 5 ] || { echo "refused: $packets"; exit 1; }
+    spot() { setpriv "$@" env PYTHONPATH=/opt/mayfly:/opt/mayfly/workspace python3 -c 'import spot; spot.Marked("169.254.169.254", 80, source_address=("203.0.113.9", 0)).connect()' 2>/dev/null; }
+    if spot --reuid root; then echo 'root reached the metadata with a mark'; exit 1; fi
+    echo '{"provider": "ec2"}' >/etc/mayfly/vm.json
+    python3 /opt/mayfly/workspace/firewall.py | nft -f -
+    if reach root 169.254.169.254 80; then echo 'root reached the metadata without a mark'; exit 1; fi
+    spot --reuid root || { echo 'the notice of a spot instance cannot be read'; exit 1; }
+    caps=-net_admin,-net_raw
+    if spot --bounding-set "$caps" --inh-caps "$caps"; then echo 'the metadata was reached without a right to the mark'; exit 1; fi
+    if spot --reuid dev --clear-groups; then echo 'dev reached the metadata'; exit 1; fi`);
 
   inRoot('Caddy takes the Caddyfile in every shape', `
     . /opt/mayfly/workspace/versions

@@ -79,7 +79,12 @@ impl Server {
     pub(crate) fn labels_with(&self, changes: &[(&str, &str)]) -> Value {
         let mut labels = self.labels();
         for (key, value) in changes {
-            labels.insert((*key).to_owned(), (*value).into());
+            // An empty one is taken away.
+            if value.is_empty() {
+                labels.remove(*key);
+            } else {
+                labels.insert((*key).to_owned(), (*value).into());
+            }
         }
         json!({ "labels": labels })
     }

@@ -26,6 +26,7 @@ reason() {
 
 @test "a packet that the firewall refused is the reason, whatever git says" {
   [ "$(reason "fatal: unable to access: Failed to connect to 10.0.0.1: No route to host" 3 4)" = forbidden_address ]
+  [ "$(reason "fatal: repository not found" 3 4)" = not_found ]
   [ "$(reason "fatal: unable to access: No route to host" 3 3)" = unreachable ]
 }
 
@@ -164,6 +165,42 @@ SCRIPT
   [ ! -e "$BATS_TEST_TMPDIR/pwned" ]
 }
 
+@test "commits that no branch has are pushed, and what is nowhere else inside the workspace keeps the VM" {
+  workspace_with_remote
+  local ws=$MAYFLY_ROOT/workspaces/repo
+  printf token >"$MAYFLY_ROOT/run/mayfly/git/token"
+  git -C "$ws" checkout -q --detach
+  git -C "$ws" commit -q --allow-empty -m "on no branch"
+  run bash "$BATS_TEST_TMPDIR/run-rescue"
+  [ "$status" -eq 0 ]
+  grep -q '^HEAD:refs/heads/mayfly/rescue-.*-head$' "$BATS_TEST_TMPDIR/pushed"
+  git -C "$ws" checkout -q main
+  rm "$BATS_TEST_TMPDIR/pushed"
+  # A repository inside, as a submodule or an agent's worktree is: clean and pushed, then with changes of its own.
+  git clone -q "$BATS_TEST_TMPDIR/remote" "$ws/inner"
+  printf 'inner\n' >>"$ws/.git/info/exclude"
+  run bash "$BATS_TEST_TMPDIR/run-rescue"
+  [ "$status" -eq 0 ]
+  echo new >"$ws/inner/new"
+  run bash "$BATS_TEST_TMPDIR/run-rescue"
+  [ "$status" -eq 1 ]
+  [[ $output == *'not pushed anywhere: '*/inner* ]]
+}
+
+@test "a filter of the workspace's configuration is not run" {
+  workspace_with_remote
+  local ws=$MAYFLY_ROOT/workspaces/repo
+  git -C "$ws" config filter.evil.clean "touch $BATS_TEST_TMPDIR/ran; cat"
+  git -C "$ws" config filter.evil.required true
+  echo '* filter=evil' >"$ws/.gitattributes"
+  echo two >"$ws/new"
+  printf token >"$MAYFLY_ROOT/run/mayfly/git/token"
+  run bash "$BATS_TEST_TMPDIR/run-rescue"
+  [ "$status" -eq 0 ]
+  [ -e "$BATS_TEST_TMPDIR/pushed" ]
+  [ ! -e "$BATS_TEST_TMPDIR/ran" ]
+}
+
 @test "a push that fails and a git that breaks are failures" {
   workspace_with_remote
   printf token >"$MAYFLY_ROOT/run/mayfly/git/token"
@@ -186,14 +223,55 @@ SCRIPT
   run bash "$BATS_TEST_TMPDIR/run-rescue"
   [ "$status" -eq 0 ]
   [ ! -e "$BATS_TEST_TMPDIR/pushed" ]
-  [ "$(calls python3)" = "/opt/mayfly/workspace/backup.py last" ]
-  for status in 1 75; do
-    stub python3 <<<"exit $status"
-    rm -f "$BATS_TEST_TMPDIR/pushed"
-    run bash "$BATS_TEST_TMPDIR/run-rescue"
-    [ "$status" -eq 0 ]
-    [ -e "$BATS_TEST_TMPDIR/pushed" ]
-  done
+  [ "$(calls python3 | paste -sd ' ')" = "/opt/mayfly/workspace/backup.py last /opt/mayfly/workspace/backup.py told-saved" ]
+  stub python3 <<<'exit 75'
+  run bash "$BATS_TEST_TMPDIR/run-rescue"
+  [ "$status" -eq 0 ]
+  [ -e "$BATS_TEST_TMPDIR/pushed" ]
+}
+
+@test "a backup that fails is waited for and told, whatever was pushed, and given up after an hour" {
+  workspace_with_remote
+  local failing=$MAYFLY_ROOT/run/mayfly/rescue.failing
+  printf token >"$MAYFLY_ROOT/run/mayfly/git/token"
+  echo two >"$MAYFLY_ROOT/workspaces/repo/new"
+  stub python3 <<<'[ "$2" != last ] || exit 1'
+  run bash "$BATS_TEST_TMPDIR/run-rescue"
+  [ "$status" -eq 1 ]
+  [ -e "$BATS_TEST_TMPDIR/pushed" ]
+  [[ $(calls python3) == *told-unsaved ]]
+  echo $(($(date +%s) - 3000)) >"$failing"
+  run bash "$BATS_TEST_TMPDIR/run-rescue"
+  [ "$status" -eq 1 ]
+  echo $(($(date +%s) - 3600)) >"$failing"
+  run bash "$BATS_TEST_TMPDIR/run-rescue"
+  [ "$status" -eq 0 ]
+  [[ $output == *'given up'* ]]
+  # What is neither backed up nor pushed waits on.
+  PUSH_STATUS=1 run bash "$BATS_TEST_TMPDIR/run-rescue"
+  [ "$status" -eq 1 ]
+  # One that succeeds ends it: the next failure has its hour again.
+  stub python3 <<<'exit 0'
+  run bash "$BATS_TEST_TMPDIR/run-rescue"
+  [ "$status" -eq 0 ]
+  [ ! -e "$failing" ]
+  [[ $(calls python3) == *told-saved ]]
+}
+
+@test "files without a repository are saved, or wait for the expiry" {
+  local ws=$MAYFLY_ROOT/workspaces/repo
+  workspace_with_remote
+  rm -rf "$ws/.git"
+  stub python3 <<<'exit 75'
+  run bash "$BATS_TEST_TMPDIR/run-rescue"
+  [ "$status" -eq 75 ]
+  stub python3 <<<'exit 0'
+  run bash "$BATS_TEST_TMPDIR/run-rescue"
+  [ "$status" -eq 0 ]
+  rm -rf "$ws" && mkdir "$ws"
+  stub python3 <<<'exit 75'
+  run bash "$BATS_TEST_TMPDIR/run-rescue"
+  [ "$status" -eq 0 ]
 }
 
 # ends WHY: what end.py does about an idle or expired VM, with the real rescue and backup.py; the ways to its deletion are recorded.
@@ -223,7 +301,7 @@ PY
   [[ $output == *'ending: expired; there is unpushed work and no Git credential'*'deleted: accepted'* ]]
   printf token >"$MAYFLY_ROOT/run/mayfly/git/token"
   PUSH_STATUS=1 run ends idle
-  [[ $output == *'unpushed work could not be pushed: waiting for the expiry'* ]]
+  [[ $output == *'the work could not be saved: waiting for the expiry'* ]]
   [[ $output != *accepted* ]]
   run ends idle
   [[ $output == *'saved to mayfly/rescue-'*'ending: idle'*'deleted: accepted'* ]]
@@ -240,7 +318,33 @@ PY
   [ "$status" -eq 0 ]
   [ "$(calls python3)" = "/opt/mayfly/workspace/backup.py restore" ]
   [ "$(wc -l <"$BATS_TEST_TMPDIR/dev.calls")" -eq 1 ]
+  # What a person makes of it is theirs: nothing is put back or cloned over it at a reboot.
+  rm -rf "$ws/.git" && touch "$ws/mine"
+  run main
+  [ "$status" -eq 0 ]
+  [ -e "$ws/mine" ]
+  [ "$(calls python3 | wc -l)" -eq 1 ]
+  # A copy of the disk is another VM.
+  printf other >"$MAYFLY_ROOT/etc/mayfly/values/vm"
+  run main
+  [ "$(calls python3 | wc -l)" -eq 2 ]
   grep -q -- "-C $ws .*core.hooksPath=/dev/null .*fetch --all --quiet$" "$BATS_TEST_TMPDIR/dev.calls"
+}
+
+@test "work that was put back on another branch than the one that was asked for is told" {
+  local ws=$MAYFLY_ROOT/workspaces/repo
+  . /opt/mayfly/workspace/clone
+  as_dev() { [[ $* != *symbolic-ref* ]] || echo theirs; }
+  stub nft <<<'exit 0'
+  stub python3 <<<"mkdir -p '$ws/.git'"
+  for branch in theirs mine; do
+    rm -rf "$ws" "$MAYFLY_ROOT/var/lib/mayfly/cloned" "$MAYFLY_ROOT/run/mayfly/reason"
+    printf %s "$branch" >"$MAYFLY_ROOT/etc/mayfly/values/branch"
+    run main
+    [ "$status" -eq 0 ]
+    cat "$MAYFLY_ROOT/run/mayfly/reason" >>"$BATS_TEST_TMPDIR/told" 2>/dev/null || echo nothing >>"$BATS_TEST_TMPDIR/told"
+  done
+  [ "$(paste -sd ' ' "$BATS_TEST_TMPDIR/told")" = "nothing other_branch" ]
 }
 
 @test "a backup that is not there or cannot be put back keeps nobody from a clone, and the latter is told" {
@@ -249,7 +353,7 @@ PY
   stub nft <<<'exit 0'
   for status in 75 1 124; do
     stub python3 <<<"exit $status"
-    rm -f "$BATS_TEST_TMPDIR/cloned" "$MAYFLY_ROOT/run/mayfly/reason"
+    rm -f "$BATS_TEST_TMPDIR/cloned" "$MAYFLY_ROOT/run/mayfly/reason" "$MAYFLY_ROOT/var/lib/mayfly/cloned"
     run main
     [ "$status" -eq 0 ]
     [ -e "$BATS_TEST_TMPDIR/cloned" ]

@@ -1,6 +1,7 @@
 """Backups on the VM, by restic itself: what is saved and what is not, what comes back, and that no failure passes for success.
 
 The repository is a folder here; the Worker's part of it has tests of its own."""
+import datetime
 import glob
 import json
 import os
@@ -139,12 +140,59 @@ class Backups(Machine):
         self.gives["prune"] = True
         self.run_backup("tick")
         self.assertIn("tidied", self.said)
-        self.assertEqual(commands, ["forget"])
+        self.assertEqual(commands, ["forget", "forget"])
         self.assertEqual(self.scopes[2:], ["backup", "prune", "backup"], "it goes on with what can delete nothing")
         self.scopes.clear()
         self.run_backup("tick")
         self.run_backup("last")
-        self.assertEqual((self.scopes, commands, len(saves)), (["backup", "backup"], ["forget"], 4))
+        self.assertEqual((self.scopes, commands, len(saves)), (["backup", "backup"], ["forget", "forget"], 4))
+
+    def test_tidying_takes_no_vm_s_last_state_away(self):
+        self.backup.connect()
+        restic = self.backup.Restic(300)
+        restic("init")
+
+        def saved(vm, age_days):
+            when = datetime.datetime.now() - datetime.timedelta(days=age_days)
+            restic("backup", "--host", "mayfly", "--tag", f"vm-{vm}", "--time", when.strftime("%Y-%m-%d %H:%M:%S"), self.workspace)
+        # Two VMs side by side, then one that went on for days; and one of long ago.
+        for vm, age in (("long-ago", 120), ("one", 20.02), ("two", 20.01), ("two", 20), *(("three", 4 + it / 1000) for it in range(20))):
+            saved(vm, age)
+        self.backup.tidy(restic)
+        kept = [it["tags"][0].removeprefix("vm-") for it in self.snapshots()]
+        self.assertIn("one", kept)
+        self.assertIn("two", kept)
+        self.assertNotIn("long-ago", kept, "three months are enough")
+        self.assertLess(kept.count("three"), 20)
+
+    def test_what_is_saved_nowhere_is_told_once_and_its_end_too(self):
+        told = []
+
+        def worker(method, path, body=None, timeout=20):
+            told.append((path, body["saved"]))
+            return (200 if self.hears else 503), {}, {}
+        patch = mock.patch.object(self.common, "worker", worker)
+        patch.start()
+        self.addCleanup(patch.stop)
+        self.hears = True
+        self.backup.tell(is_saved=True)
+        self.assertEqual(told, [], "that is no news")
+        self.hears = False
+        self.backup.tell(is_saved=False)
+        self.hears = True
+        self.backup.tell(is_saved=False)
+        self.backup.tell(is_saved=False)
+        self.assertEqual(told, [("/vm/progress", False)] * 2, "again until it is heard, then no more")
+        self.run_backup("last")
+        self.assertEqual(told[2:], [("/vm/progress", True)])
+        # A tick that fails is told when it has failed for long.
+        self.gives["backup"] = False
+        self.run_backup("tick", expect=1)
+        self.assertEqual(len(told), 3)
+        record = self.common.load(self.backup.RECORD)
+        self.put("var/lib/mayfly/backup.json", json.dumps({**record, "saved": record["saved"] - self.backup.OVERDUE_SECS - 1}))
+        self.run_backup("tick", expect=1)
+        self.assertEqual(told[3:], [("/vm/progress", False)])
 
     def test_a_failure_is_never_a_success(self):
         self.gives["backup"] = False

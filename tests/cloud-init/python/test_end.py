@@ -163,8 +163,13 @@ class Rescues(Machine):
         with mock.patch.object(self.end.subprocess, "run", side_effect=subprocess.TimeoutExpired("rescue", 1)):
             self.assertIsNotNone(self.end.rescue())
 
-    def test_without_a_clone_there_is_nothing_to_rescue(self):
+    def test_without_a_workspace_there_is_nothing_to_rescue(self):
         self.assertIsNone(self.end.rescue())
+
+    def test_a_workspace_without_a_repository_is_saved_as_well(self):
+        self.put("workspaces/" + self.common.value("repo_name") + "/file", "work")
+        with mock.patch.object(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1, stdout="")):
+            self.assertEqual(self.end.rescue(), "the work could not be saved")
 
 
 if __name__ == "__main__":

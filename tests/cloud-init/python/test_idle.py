@@ -144,6 +144,9 @@ class Signals(Machine):
             self.assertIsNone(self.signals.ssh(self.sample(past, WALL + 60, BOOT + 60)))
         with self.ss({22: {"198.51.100.1:6": 90_000}}):
             self.assertEqual(self.signals.ssh(self.sample(past, WALL + 60, BOOT + 60)), 0)
+        # Strangers who try the door are gone by the next look.
+        with self.ss({22: {"198.51.100.1:6": 50_000, **{f"203.0.113.9:{port}": 4000 for port in range(9)}}}):
+            self.assertIsNone(self.signals.ssh(self.sample(past, WALL + 60, BOOT + 60)))
 
     def test_without_ss_the_signal_is_unknown_and_not_silent(self):
         with mock.patch.object(self.signals.subprocess, "run", side_effect=FileNotFoundError("ss")):
@@ -197,8 +200,9 @@ class Decision(Machine):
         self.assertEqual(self.decide(60 * 60, ["ssh"]), "idle")
 
     def test_the_expiry_holds_whatever_works(self):
-        self.assertEqual(self.decide(0, now=100_000), "expired")
-        self.assertEqual(self.decide(0, now=100_000 - 120), "warn")
+        # Five minutes before its expiry, when the Worker would end it.
+        self.assertEqual(self.decide(0, now=100_000 - 300), "expired")
+        self.assertEqual(self.decide(0, now=100_000 - 420), "warn")
         self.assertEqual(self.decide(0, now=10**12, expires=0), "live")
 
     def test_a_new_vm_is_as_old_as_its_creation_within_reason(self):
@@ -230,7 +234,7 @@ class Ticks(Machine):
         self.url, self.calls = self.serve(lambda method, path, headers, body: (
             200, self.answer, {"Date": email.utils.formatdate(self.date, usegmt=True)}))
         for patch in (mock.patch.object(self.signals, "ALL", {"files": lambda sample: None}),
-                      mock.patch.object(self.end, "end", lambda machine, why: self.ended.append(why)),
+                      mock.patch.object(self.end, "end", lambda machine, why, **_: self.ended.append(why)),
                       mock.patch.object(self.idle, "warn", lambda *args: self.ended.append("warned")),
                       mock.patch.object(time, "time", lambda: 1_000_100.0),
                       mock.patch.object(self.signals, "boot_seconds", lambda: BOOT)):
@@ -318,7 +322,7 @@ class Ticks(Machine):
         self.assertEqual(self.ended, ["idle", "idle"])
 
     def test_work_that_cannot_be_saved_is_looked_at_again_later_and_shown(self):
-        with mock.patch.object(self.end, "end", lambda machine, why: self.ended.append(why) or "unpushed work"):
+        with mock.patch.object(self.end, "end", lambda machine, why, **_: self.ended.append(why) or "unpushed work"):
             state = self.tick(self.state(31 * 60))
             self.tick(state)
         self.assertEqual(self.ended, ["idle"])

@@ -161,6 +161,17 @@ class Client(Machine):
 
 
 class Share(Machine):
+    def test_a_link_of_the_users_chooses_nothing_that_root_changes(self):
+        target = f"{self.root}/of-root"
+        os.makedirs(target, mode=0o755)
+        os.makedirs(f"{self.root}/home/dev")
+        os.symlink(target, f"{self.root}/home/dev/.claude")
+        self.put("etc/mayfly/secrets/password", "pa55word")
+        self.share.main()
+        self.assertEqual(stat.S_IMODE(os.stat(target).st_mode), 0o755)
+        self.assertEqual(os.listdir(target), [])
+        self.assertFalse(os.path.islink(f"{self.root}/home/dev/.claude"))
+
     def test_what_the_container_gets(self):
         self.put("etc/mayfly/values/repo_host", "github.com")
         self.put("etc/mayfly/values/repo_name", "repo")
@@ -285,8 +296,20 @@ class Devcontainers(Machine):
             ({"build": {"dockerfile": "D", "options": ["--network=host"]}}, ["build.options"]),
             ({"containerEnv": {"K": "${localEnv:HOME}"}}, ["localEnv"]),
             ({"somethingNew": 1}, ["somethingNew"]),
+            ({"mounts": None, "initializeCommand": "id"}, ["mounts", "initializeCommand"]),
+            ({"mounts": [None]}, ["mounts"]),
+            ({"mounts": ["type=volume,source=x,target=/h,volume-driver=local,volume-opt=type=none,volume-opt=o=bind,volume-opt=device=/"]}, ["mounts"]),
+            ({"mounts": [{"type": "volume", "source": "x", "target": "/h", "volume-opt": "device=/"}]}, ["mounts"]),
+            ({"mounts": [{"type": "volume", "source": ["/"], "target": "/h"}]}, ["mounts"]),
         ):
             self.assertEqual(self.devcontainer.reaches(config), found, config)
+
+    def test_what_is_not_understood_is_not_harmless(self):
+        for text in ("{", '{"a": ' * 5000, '{"image": "x", "mounts": 5}'):
+            path = self.put("config.json", text)
+            with mock.patch.object(self.devcontainer.sys, "argv", ["devcontainer.py", "reaches", path]), mock.patch("builtins.print") as said:
+                self.devcontainer.main()
+            self.assertTrue(said.call_args.args[0], text[:20])
 
     def test_what_an_images_metadata_asks_for_counts_too(self):
         self.assertEqual(self.devcontainer.metadata('[{"remoteUser": "dev"}, {"id": "f", "privileged": true}]'), ["privileged"])
