@@ -184,16 +184,12 @@ pub(super) struct Used {
 }
 
 /// What the agent of a VM has used; `None` where nobody counts.
-pub(super) async fn used<H: Host>(
-    ctx: &Ctx<'_, H>,
-    who: &Authorized<'_>,
-    vm: &Vm<'_>,
-    bucket: &impl Bucket,
-) -> Option<Used> {
+pub(super) async fn used<H: Host>(ctx: &Ctx<'_, H>, vm: &Vm<'_>, bucket: &impl Bucket) -> Option<Used> {
     let agent = ctx.ready.config.agent.as_ref().filter(|_| bucket.is_bound())?;
     let (ledger, config) = (Through(bucket), &ctx.ready.config);
     let id: &str = &vm.labels.vm;
-    let accounts = agent::read(&ledger, &config.deployment, who.owner(), Some(id), ctx.now_secs).await;
+    // Its owner's account: an admin looks at others' VMs, too.
+    let accounts = agent::read(&ledger, &config.deployment, &vm.labels.owner, Some(id), ctx.now_secs).await;
     // A VM is shown even where its figures cannot be.
     let Account { life, today_tenths } = accounts.ok()?.get(id).copied().unwrap_or_default();
     Some(Used {

@@ -168,7 +168,7 @@ pub(super) async fn get<H: Host>(
     bucket: &impl Bucket,
 ) -> Result<Reply, Problem> {
     let (_, vm) = find(ctx, who, id).await?.ok_or_else(Problem::vm_not_found)?;
-    let agent = agent::used(ctx, who, &vm, bucket).await;
+    let agent = agent::used(ctx, &vm, bucket).await;
     Ok(json(200, &OneVm { vm: VmBody::new(ctx.ready, &vm, ctx.now_secs), agent }))
 }
 

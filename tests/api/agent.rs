@@ -286,9 +286,15 @@ fn a_key_of_ones_own_goes_its_own_way() {
         let got = boot(&settings(), &given(&own), Server::ours());
         assert_eq!(got["env"], own["env"]);
         assert!(!got.to_string().contains("mfc1."), "{name}");
+        // Nor does the Worker's key, whether its agents ask through it or not.
+        for off in ["on", "off"] {
+            let oauth = settings().with("CLAUDE_CODE_OAUTH_TOKEN", OAUTH).with("AGENT_PROXY", off);
+            let got = boot(&oauth, &given(&own), Server::ours()).to_string();
+            assert!(!got.contains(KEY) && !got.contains(OAUTH), "{name} {off}");
+        }
     }
     let golden = boot(&settings(), &given(&json!({})), Server::ours().label("mayfly-golden", "yes"));
-    assert!(!golden.to_string().contains("mfc1."));
+    assert!(!golden.to_string().contains("mfc1.") && !golden.to_string().contains(KEY));
 }
 
 fn renew(settings: &Settings, servers: &[Server]) -> Answer {
