@@ -52,7 +52,7 @@ def reaches(config):
     for key, wish in config.items():
         if key in HARMLESS or (key == "privileged" and wish is False) or (key in ("capAdd", "securityOpt") and wish == []):
             continue
-        if key == "mounts" and all(is_volume(mount) for mount in wish if wish):
+        if key == "mounts" and isinstance(wish, list) and all(is_volume(mount) for mount in wish):
             continue
         if key == "workspaceFolder" and isinstance(wish, str):
             continue
@@ -66,10 +66,11 @@ def reaches(config):
 
 
 def is_volume(mount):
-    if isinstance(mount, dict):
-        return mount.get("type") == "volume" and str(mount.get("source", "")).find("/") < 0
-    fields = dict(part.partition("=")[::2] for part in str(mount).split(","))
-    return fields.get("type") == "volume" and "/" not in fields.get("source", fields.get("src", ""))
+    """One of Docker's own. A volume's driver may make a mount of the host's of it."""
+    fields = mount if isinstance(mount, dict) else dict(part.partition("=")[::2] for part in str(mount).split(","))
+    plain = {"type", "source", "src", "target", "dst", "destination", "readonly", "ro"}
+    return (set(fields) <= plain and fields.get("type") == "volume"
+            and all(isinstance(fields.get(name, ""), str) and "/" not in fields.get(name, "") for name in ("source", "src")))
 
 
 def metadata(text):
@@ -88,7 +89,7 @@ def main():
     elif what in ("reaches", "metadata"):
         try:
             found = reaches(from_jsonc(common.read(rest[0]))) if what == "reaches" else metadata(sys.stdin.read().strip())
-        except ValueError:
+        except Exception:  # whatever it is, it is nothing that was understood
             found = ["unreadable"]
         print(" ".join(found), end="")
     else:

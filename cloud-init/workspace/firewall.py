@@ -6,6 +6,7 @@ import pwd
 import re
 
 import common
+import spot
 
 # Metadata services by address: IPv4 of all, Scaleway's, and the IPv6 of EC2 and Scaleway.
 METADATA_4 = "169.254.169.254, 169.254.42.42"
@@ -59,7 +60,7 @@ table inet mayfly {{
 		type filter hook output priority -10; policy accept;
 		# First, because it counts: what is refused to the clone is the reason that it fails.
 		meta skuid {{ {dev}, {door} }} jump unprivileged
-		# Once the VM is set up nobody needs the metadata, root and host-network containers included.
+{notice}		# Once the VM is set up nobody needs the metadata, root and host-network containers included.
 		ip daddr {{ {metadata4} }} reject
 		ip6 daddr {{ {metadata6} }} reject
 	}}
@@ -73,6 +74,10 @@ table inet mayfly {{
 	}}
 }}
 """
+
+
+# But for EC2's notice of a spot instance's end (spot.py).
+NOTICE = f"\t\tmeta skuid 0 meta mark {spot.MARK} ip daddr 169.254.169.254 tcp dport 80 accept\n"
 
 
 def elements(nets):
@@ -97,18 +102,19 @@ def resolvers(text):
     return "\n\t\t".join(lines)
 
 
-def render(allow_from, resolv_conf, dev, door):
+def render(allow_from, resolv_conf, dev, door, provider=""):
     nets = [ipaddress.ip_network(net, strict=False) for net in allow_from]
     return RULES.format(
         allow4=elements([str(net) for net in nets if net.version == 4]),
         allow6=elements([str(net) for net in nets if net.version == 6]),
         visitors=visitors(nets), resolvers=resolvers(resolv_conf), metadata4=METADATA_4, metadata6=METADATA_6,
-        private4=PRIVATE_4, private6=PRIVATE_6, dev=dev, door=door)
+        private4=PRIVATE_4, private6=PRIVATE_6, dev=dev, door=door,
+        notice=NOTICE if provider == "ec2" else "")
 
 
 def main():
     print(render(common.value("allow_from").split(), common.read("/etc/resolv.conf"), pwd.getpwnam("dev").pw_uid,
-                 pwd.getpwnam("mayfly-door").pw_uid), end="")
+                 pwd.getpwnam("mayfly-door").pw_uid, common.vm().get("provider")), end="")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ SHARE = f"{common.RUN}/agent/share"
 
 
 def owned(path, user, group, mode):
+    if os.path.islink(path):
+        os.remove(path)  # whoever may write beside it would choose what root changes
     os.makedirs(path, exist_ok=True)
     os.chmod(path, mode)
     if not common.ROOT:

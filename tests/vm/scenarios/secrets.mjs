@@ -8,7 +8,10 @@ const OWN = 'the-value-of-a-variable-9876543210';
 const CREDENTIAL = 'test-cloud-token';
 /** Root's own files. */
 const MAY_HOLD = /^\/(etc\/mayfly\/(vm\.json|secrets\/))/;
-export const options = { vars: { HETZNER_VM_TOKEN: CREDENTIAL, ANTHROPIC_API_KEY: KEYS.anthropic } };
+export const options = {
+  bucket: true,
+  vars: { HETZNER_VM_TOKEN: CREDENTIAL, ANTHROPIC_API_KEY: KEYS.anthropic, BACKUP_KEY: 'a-backup-key-of-the-lab-0123456789abcdef' },
+};
 
 export default async function secrets(lab) {
   const { assert, cloud, git } = lab;
@@ -20,8 +23,10 @@ export default async function secrets(lab) {
   const all = {
     password: made.password, git: GIT, env: OWN, anthropic: KEYS.anthropic, credential: CREDENTIAL, capability,
     link_key: await guest.sh('cat /etc/mayfly/secrets/link_key'), session_key: await guest.sh('cat /etc/mayfly/secrets/session_key'),
-    ui_password: await guest.sh('cat /etc/mayfly/secrets/ui_password'),
+    ui_password: await guest.sh('cat /etc/mayfly/secrets/ui_password'), backup_password: await guest.sh('cat /etc/mayfly/secrets/backup_password'),
   };
+  await guest.sh('systemctl start mayfly-backup.service', { timeoutMs: 120_000 });
+  const { token } = JSON.parse(await guest.sh('cat /run/mayfly/backup/token.json'));
 
   await lab.step('the container works with them', async () => {
     assert.equal(await guest.inside('echo $MY_SECRET'), OWN);
@@ -29,6 +34,7 @@ export default async function secrets(lab) {
     assert.equal(await guest.inside('git ls-remote origin HEAD >/dev/null && echo yes'), 'yes');
   });
   await lab.step('none is in anybody’s arguments, or in the environment of a process outside the container that is not root’s', async () => {
+    all.token = token;
     const seen = await processes(guest);
     for (const [name, secret] of Object.entries(all)) for (const [where, text] of Object.entries(seen)) assert.ok(!holds(text, secret), `${name} in ${where}`);
   });
@@ -37,12 +43,14 @@ export default async function secrets(lab) {
     assert.ok(texts.vm.includes('phase ui'), 'there is something to look at');
     for (const [name, secret] of Object.entries(all)) for (const [where, text] of Object.entries(texts)) assert.ok(!holds(text, secret), `${name} in ${where}`);
   });
+  delete all.token;
   await lab.step('on the disk each is only in files that root alone reads', async () => {
     for (const [name, secret] of Object.entries(all)) {
       const found = await filesWith(guest, secret);
       assert.ok(found.some((path) => path.startsWith('/etc/mayfly/')), `${name} is found where it belongs`);
       assert.deepEqual(found.filter((path) => !MAY_HOLD.test(path)), [], name);
     }
+    assert.deepEqual(await filesWith(guest, token), [], 'a token for backups is in memory alone');
     assert.equal(await guest.sh('find /etc/mayfly/secrets /etc/mayfly/vm.json -type f ! -perm 600'), '');
     assert.equal((await guest.run('setpriv --reuid dev --regid dev --init-groups cat /etc/mayfly/vm.json /etc/mayfly/secrets/password')).status, 1);
   });
