@@ -73,7 +73,8 @@ impl fmt::Debug for Request {
 }
 
 /// The response headers that the core reads; a [`Http`] implementation need not pass on any other.
-pub const READ_HEADERS: [&str; 3] = ["retry-after", "ratelimit-remaining", "ratelimit-reset"];
+pub const READ_HEADERS: [&str; 4] =
+    ["retry-after", "ratelimit-remaining", "ratelimit-reset", "x-total-count"];
 
 /// A provider's answer, whatever its status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -31,6 +31,8 @@ pub const USER_DATA_MAX_BYTES: usize = 32_768;
 const PER_PAGE: usize = 100;
 /// Characters of a zone such as `fr-par-1`.
 const ZONE_CHARS: usize = 8;
+/// How much a listing has on all its pages.
+const TOTAL_COUNT: &str = "x-total-count";
 const NAME: ProviderName = ProviderName::Scaleway;
 
 /// Access to one Scaleway project.
@@ -58,7 +60,7 @@ impl Scaleway {
         self.zones.len()
     }
 
-    /// A page of what a zone has with all the tags of a selector: `servers`, `images`, `volumes` or `security_groups`.
+    /// A page of what a zone has with all the tags of a selector: `servers`, `volumes`, `snapshots` or `security_groups`.
     pub fn list_request(&self, kind: &str, zone: &str, selector: &Selector, page: u32) -> Request {
         let tags =
             selector.pairs().map(|(key, value)| format!("{key}%3D{value}")).collect::<Vec<_>>().join("%2C");
@@ -88,14 +90,8 @@ impl Scaleway {
         mut sink: impl FnMut(&Vm<'_>),
     ) -> Result<RateBudget, Error> {
         let zones = side_by_side(self.zones.iter().map(|zone| async move {
-            let mut servers = Vec::new();
-            let read = |response: &Response| {
-                let page = parse::<schema::Servers>(response)?.servers;
-                let count = page.len();
-                servers.extend(page);
-                Ok(count)
-            };
-            self.each_page(host, "servers", zone, selector, read).await.map(|()| servers)
+            let request = |page| self.list_request("servers", zone, selector, page);
+            self.pages(host, request, |it| Ok(parse::<schema::Servers>(it)?.servers)).await
         }))
         .await;
         let mut failed = None;
@@ -148,22 +144,33 @@ impl Scaleway {
         }
     }
 
-    /// Reads pages until one is not full; `read` answers how much a page had.
-    async fn each_page<H: Http + Random>(
+    /// Everything on the pages of a listing. The first says how much there is, and the others are asked for side by side;
+    /// where it does not, the next is asked for until one is not full.
+    async fn pages<H: Http + Random, T>(
         &self,
         host: &H,
-        kind: &str,
-        zone: &str,
-        selector: &Selector,
-        mut read: impl FnMut(&Response) -> Result<usize, Error>,
-    ) -> Result<(), Error> {
-        for page in 1..=MAX_PAGES {
-            let answer = self.send(host, self.list_request(kind, zone, selector, page)).await?;
-            if read(&answer)? < PER_PAGE {
-                break;
+        request: impl Fn(u32) -> Request,
+        read: impl Fn(&Response) -> Result<Vec<T>, Error>,
+    ) -> Result<Vec<T>, Error> {
+        let first = self.send(host, request(1)).await?;
+        let mut all = read(&first)?;
+        let Some(total) = first.header(TOTAL_COUNT).and_then(|it| it.parse::<usize>().ok()) else {
+            let mut page = 1;
+            while all.len() == page as usize * PER_PAGE && page < MAX_PAGES {
+                page += 1;
+                all.extend(read(&self.send(host, request(page)).await?)?);
             }
+            return Ok(all);
+        };
+        let last = u32::try_from(total.div_ceil(PER_PAGE)).unwrap_or(MAX_PAGES).min(MAX_PAGES);
+        let others = side_by_side((2..=last).map(|page| {
+            let (request, read) = (request(page), &read);
+            async move { read(&self.send(host, request).await?) }
+        }));
+        for page in others.await {
+            all.extend(page?);
         }
-        Ok(())
+        Ok(all)
     }
 
     fn request(&self, method: Method, path: &str, body: Vec<u8>, content_type: &str) -> Request {

@@ -166,15 +166,18 @@ impl Vendor for Scaleway {
     }
 
     fn list(&self, pages: &[&[Known]]) -> Script {
+        // The first page says how much there is; then the others are asked for at the same moment.
         let last = pages.len();
-        let calls = pages.iter().enumerate().map(|(at, page)| {
-            // Only a full page has another one after it.
+        let total = pages.last().map_or(0, |it| (last - 1) * 100 + it.len());
+        let mut calls = pages.iter().enumerate().map(|(at, page)| {
             let mut page = page.to_vec();
             let full = if at + 1 < last { 100 } else { 0 };
             page.extend((page.len()..full).map(|_| Known::foreign(1)));
-            list_page("servers", ZONE, OURS, at + 1).gives(200, &servers(&page))
+            list_page("servers", ZONE, OURS, at + 1)
+                .header("x-total-count", &total.to_string())
+                .gives(200, &servers(&page))
         });
-        Script::new().in_order(calls)
+        Script::new().in_order(calls.next()).side_by_side(calls)
     }
 
     fn get(&self) -> Exchange {

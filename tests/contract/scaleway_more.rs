@@ -30,6 +30,26 @@ fn zones_are_asked_side_by_side_and_one_that_fails_hides_no_other() {
 }
 
 #[test]
+fn the_pages_after_the_first_are_asked_for_side_by_side() {
+    let pages: [&[Known]; 4] = [&[Known::ours(0)], &[], &[], &[Known::ours(1)]];
+    let listed = |script| {
+        let host = TestHost::new(script);
+        let found =
+            block_on(Scaleway.provider().find(&host, &mayfly::labels::Selector::deployment("mayfly")));
+        let ours = found.expect("a list").into_iter().filter(|it| it.labels.belongs_to("mayfly")).count();
+        (ours, host.most_in_flight())
+    };
+    assert_eq!(listed(Scaleway.list(&pages)), (2, 3));
+    // Without a total a full page may have another one after it.
+    let full: Vec<Known> = (0..100).map(|_| Known::ours(0)).collect();
+    let script = Script::new().in_order([
+        list_page("servers", ZONE, OURS, 1).gives(200, &servers(&full)),
+        list_page("servers", ZONE, OURS, 2).gives(200, &servers(&[Known::ours(1)])),
+    ]);
+    assert_eq!(listed(script), (101, 1));
+}
+
+#[test]
 fn what_is_sold_is_told_zone_by_zone() {
     let script = Script::new().side_by_side(catalogue_of(ZONE).into_iter().chain(catalogue_of("nl-ams-1")));
     let host = TestHost::new(script);

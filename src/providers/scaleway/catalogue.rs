@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::schema::{Availabilities, Product, Products};
-use super::{Error, MAX_PAGES, PER_PAGE, Scaleway, instance, parse};
+use super::schema::{Availabilities, Availability, Product, Products};
+use super::{Error, PER_PAGE, Scaleway, instance, parse};
 use crate::http::{Http, Random, Request};
 use crate::model::{Currency, Price};
 use crate::providers::{Catalogue, Location, Offer, side_by_side};
@@ -82,32 +82,17 @@ impl Scaleway {
         &self,
         host: &H,
         zone: &str,
-    ) -> Result<BTreeMap<String, Product>, Error> {
-        let mut all = BTreeMap::new();
-        for page in 1..=MAX_PAGES {
-            let answer = self.send(host, self.products_request(zone, page)).await?;
-            let products = parse::<Products>(&answer)?.servers;
-            let is_last = products.len() < PER_PAGE;
-            all.extend(products);
-            if is_last {
-                break;
-            }
-        }
-        Ok(all)
+    ) -> Result<Vec<(String, Product)>, Error> {
+        let request = |page| self.products_request(zone, page);
+        self.pages(host, request, |it| Ok(parse::<Products>(it)?.servers.into_iter().collect())).await
     }
 
     async fn stock<H: Http + Random>(&self, host: &H, zone: &str) -> Result<BTreeMap<String, String>, Error> {
-        let mut all = BTreeMap::new();
-        for page in 1..=MAX_PAGES {
-            let answer = self.send(host, self.availability_request(zone, page)).await?;
-            let stock = parse::<Availabilities>(&answer)?.servers;
-            let is_last = stock.len() < PER_PAGE;
-            all.extend(stock.into_iter().map(|(name, it)| (name, it.availability)));
-            if is_last {
-                break;
-            }
-        }
-        Ok(all)
+        let request = |page| self.availability_request(zone, page);
+        let stock =
+            self.pages(host, request, |it| Ok(parse::<Availabilities>(it)?.servers.into_iter().collect()));
+        let of_type = |(name, it): (String, Availability)| (name, it.availability);
+        Ok(stock.await?.into_iter().map(of_type).collect())
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     Error, ErrorKind, Scaleway, absent_is_fine, block, found, instance, labels_of, native, parse, secs,
     server_path, split, tags_of,
 };
-use crate::http::{Http, Method, Random, Request, Response};
+use crate::http::{Http, Method, Random, Request};
 use crate::labels::{LabelSet, Selector};
 use crate::providers::send::malformed;
 use crate::providers::{Power, Snapshot, side_by_side};
@@ -85,14 +85,9 @@ impl Scaleway {
         selector: &Selector,
     ) -> Result<Vec<Snapshot>, Error> {
         let zones = side_by_side(self.zones.iter().map(|zone| async move {
-            let mut all = Vec::new();
-            let read = |response: &Response| {
-                let images = parse::<Images>(response)?.images;
-                let count = images.len();
-                all.extend(images.into_iter().map(|it| snapshot(zone, it)));
-                Ok(count)
-            };
-            self.each_page(host, "images", zone, selector, read).await.map(|()| all)
+            let request = |page| self.list_request("images", zone, selector, page);
+            let images = self.pages(host, request, |it| Ok(parse::<Images>(it)?.images)).await?;
+            Ok(images.into_iter().map(|it| snapshot(zone, it)).collect())
         }))
         .await;
         let zones: Vec<Vec<Snapshot>> = zones.into_iter().collect::<Result<_, _>>()?;

@@ -2,7 +2,10 @@
 //! When to sweep is the reaper's business.
 
 use super::catalogue::GB_BYTES;
-use super::schema::{CreateSecurityGroup, Rule, SecurityGroupAnswer, SecurityGroups, SetRules, Volumes};
+use super::schema::{
+    CreateSecurityGroup, ListedVolume, Rule, SecurityGroup, SecurityGroupAnswer, SecurityGroups, SetRules,
+    Volumes,
+};
 use super::{Error, Scaleway, absent_is_fine, instance, labels_of, native, parse, secs, split, tags_of};
 use crate::http::{Http, Method, Random, Request, Response};
 use crate::labels::{LabelSet, Selector};
@@ -66,9 +69,7 @@ impl Scaleway {
         labels: &LabelSet,
     ) -> Result<Group, Error> {
         let ours = Selector::deployment(deployment);
-        let answer = self.send(host, self.list_request("security_groups", zone, &ours, 1)).await?;
-        let groups = parse::<SecurityGroups>(&answer)?.security_groups;
-        if let Some(it) = groups.into_iter().find(|it| ours.matches(&labels_of(&it.tags))) {
+        if let Some(it) = self.groups(host, zone, &ours).await?.into_iter().next() {
             return Ok(Group { id: it.id, is_new: false });
         }
         let request = self.create_security_group_request(zone, &format!("mayfly-{deployment}"), labels);
@@ -103,7 +104,10 @@ impl Scaleway {
         let zones = side_by_side(self.zones.iter().map(|zone| async move {
             let mut found = self.free_volumes(host, zone, ours).await?;
             if !vms_left {
-                found.extend(self.groups(host, zone, ours).await?);
+                let group = |it: SecurityGroup| {
+                    leftover("security_group", zone, &it.id, it.name, it.creation_date.as_deref())
+                };
+                found.extend(self.groups(host, zone, ours).await?.into_iter().map(group));
             }
             Ok::<_, Error>(found)
         }))
@@ -118,21 +122,14 @@ impl Scaleway {
         zone: &str,
         ours: &Selector,
     ) -> Result<Vec<Leftover>, Error> {
-        let mut found = Vec::new();
-        let read = |response: &Response| {
-            let page = parse::<Volumes>(response)?.volumes;
-            let count = page.len();
-            let free =
-                page.into_iter().filter(|it| it.server.is_none() && ours.matches(&labels_of(&it.tags)));
-            let date = |it: &Option<String>| secs(it.as_deref());
-            found.extend(free.map(|it| Leftover {
-                billed: Billed::Disk(gigabytes(it.size)),
-                ..leftover("volume", zone, &it.id, it.name, date(&it.creation_date))
-            }));
-            Ok(count)
+        let request = |page| self.list_request("volumes", zone, ours, page);
+        let mut free = self.pages(host, request, |it| Ok(parse::<Volumes>(it)?.volumes)).await?;
+        free.retain(|it| it.server.is_none() && ours.matches(&labels_of(&it.tags)));
+        let volume = |it: ListedVolume| Leftover {
+            billed: Billed::Disk(gigabytes(it.size)),
+            ..leftover("volume", zone, &it.id, it.name, it.creation_date.as_deref())
         };
-        self.each_page(host, "volumes", zone, ours, read).await?;
-        Ok(found)
+        Ok(free.into_iter().map(volume).collect())
     }
 
     async fn groups<H: Http + Random>(
@@ -140,20 +137,12 @@ impl Scaleway {
         host: &H,
         zone: &str,
         ours: &Selector,
-    ) -> Result<Vec<Leftover>, Error> {
-        let mut found = Vec::new();
-        let read = |response: &Response| {
-            let page = parse::<SecurityGroups>(response)?.security_groups;
-            let count = page.len();
-            let groups = page.into_iter().filter(|it| ours.matches(&labels_of(&it.tags)));
-            let date = |it: &Option<String>| secs(it.as_deref());
-            found.extend(
-                groups.map(|it| leftover("security_group", zone, &it.id, it.name, date(&it.creation_date))),
-            );
-            Ok(count)
-        };
-        self.each_page(host, "security_groups", zone, ours, read).await?;
-        Ok(found)
+    ) -> Result<Vec<SecurityGroup>, Error> {
+        let request = |page| self.list_request("security_groups", zone, ours, page);
+        let mut groups =
+            self.pages(host, request, |it| Ok(parse::<SecurityGroups>(it)?.security_groups)).await?;
+        groups.retain(|it| ours.matches(&labels_of(&it.tags)));
+        Ok(groups)
     }
 
     /// Deletes a leftover; that it is gone already is success.
@@ -168,8 +157,8 @@ impl Scaleway {
     }
 }
 
-fn leftover(kind: &'static str, zone: &str, id: &str, name: String, created_secs: u64) -> Leftover {
-    Leftover { kind, native: native(zone, id), name, created_secs, billed: Billed::Nothing }
+fn leftover(kind: &'static str, zone: &str, id: &str, name: String, created: Option<&str>) -> Leftover {
+    Leftover { kind, native: native(zone, id), name, created_secs: secs(created), billed: Billed::Nothing }
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the cast saturates")]
