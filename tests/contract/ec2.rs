@@ -1,5 +1,7 @@
 //! EC2 before the suite: its fixtures, its calls in their order. One region is configured, so that the order is known; several
-//! regions, spot instances and networks have tests of their own in `ec2_more`.
+//! regions, spot instances and networks have tests of their own in `more`.
+
+mod more;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -19,24 +21,24 @@ use super::vendor::{Going, Known, Refusal, Vendor, of_vm};
 
 pub(crate) struct Ec2;
 
-pub(crate) const REGION: &str = "place-1";
-pub(crate) const ID: &str = "i-0123456789abcdef0";
+const REGION: &str = "place-1";
+const ID: &str = "i-0123456789abcdef0";
 const OTHER_ID: &str = "i-0fedcba9876543210";
-pub(crate) const NATIVES: [&str; 2] = ["place-1-i-0123456789abcdef0", "place-1-i-0fedcba9876543210"];
-pub(crate) const GROUP: &str = "sg-0e1f2a3b4c5d6e7f8";
-pub(crate) const VPC: &str = "vpc-0a1b2c3d4e5f60718";
+const NATIVES: [&str; 2] = ["place-1-i-0123456789abcdef0", "place-1-i-0fedcba9876543210"];
+const GROUP: &str = "sg-0e1f2a3b4c5d6e7f8";
+const VPC: &str = "vpc-0a1b2c3d4e5f60718";
 const IMAGE: &str = "ami-0a1b2c3d4e5f60718";
 const SNAPSHOT: &str = "place-1-ami-0fedcba9876543210";
 const OURS: [(&str, &str); 2] = [("tag:managed-by", "mayfly"), ("tag:mayfly-deployment", "mayfly")];
 const STATES: [&str; 5] = ["pending", "running", "stopping", "stopped", "shutting-down"];
 
 /// A call whose parameters do not matter.
-pub(crate) fn any_call(region: &str, action: &'static str) -> Exchange {
+fn any_call(region: &str, action: &'static str) -> Exchange {
     script::post(format!("{}/", EC2_API_URL.replace("{region}", region))).action(action)
 }
 
 /// A call with exactly these parameters.
-pub(crate) fn call(region: &str, action: &'static str, parameters: &[(&str, &str)]) -> Exchange {
+fn call(region: &str, action: &'static str, parameters: &[(&str, &str)]) -> Exchange {
     let mut all = json!({"Action": action, "Version": "2016-11-15"});
     for (name, value) in parameters {
         all[*name] = json!(value);
@@ -45,12 +47,7 @@ pub(crate) fn call(region: &str, action: &'static str, parameters: &[(&str, &str
 }
 
 /// A call with these filters, each of one value, and what goes with them.
-pub(crate) fn filtered(
-    region: &str,
-    action: &'static str,
-    filters: &[(&str, &str)],
-    more: &[(&str, &str)],
-) -> Exchange {
+fn filtered(region: &str, action: &'static str, filters: &[(&str, &str)], more: &[(&str, &str)]) -> Exchange {
     let mut named: Vec<(String, String)> = Vec::new();
     for (at, (name, value)) in filters.iter().enumerate() {
         named.push((format!("Filter.{}.Name", at + 1), (*name).to_owned()));
@@ -60,7 +57,7 @@ pub(crate) fn filtered(
     call(region, action, &named.chain(more.iter().copied()).collect::<Vec<_>>())
 }
 
-pub(crate) fn gives(call: Exchange, status: u16, fixture: &str) -> Exchange {
+fn gives(call: Exchange, status: u16, fixture: &str) -> Exchange {
     call.fixture_of("ec2", status, fixture)
 }
 
@@ -80,7 +77,7 @@ fn with_tags(answer: &str, labels: &LabelSet) -> String {
 }
 
 /// Reservations of one server each, as EC2 lists what was made one by one.
-pub(crate) fn servers(servers: &[Known], next: Option<&str>) -> String {
+fn servers(servers: &[Known], next: Option<&str>) -> String {
     let one = text_of("ec2", "describe_instances.one");
     let (before, rest) = one.split_once("<reservationSet>").expect("reservations");
     let (reservation, after) = rest.split_once("</reservationSet>").expect("reservations");
@@ -99,7 +96,7 @@ pub(crate) fn servers(servers: &[Known], next: Option<&str>) -> String {
     format!("{before}<reservationSet>{all}</reservationSet>{next}{after}")
 }
 
-pub(crate) fn list_call(region: &str, narrower: &[(&str, &str)], next: Option<&str>) -> Exchange {
+fn list_call(region: &str, narrower: &[(&str, &str)], next: Option<&str>) -> Exchange {
     let mut more = vec![("MaxResults", "1000")];
     let filters = [&OURS, narrower].concat();
     let number = filters.len() + 1;
@@ -115,11 +112,11 @@ fn get_in(region: &str) -> Exchange {
     call(region, "DescribeInstances", &[("InstanceId.1", ID)])
 }
 
-pub(crate) fn groups(region: &str) -> Exchange {
+fn groups(region: &str) -> Exchange {
     filtered(region, "DescribeSecurityGroups", &OURS, &[])
 }
 
-pub(crate) fn default_vpc(region: &str) -> Exchange {
+fn default_vpc(region: &str) -> Exchange {
     filtered(region, "DescribeVpcs", &[("is-default", "true")], &[])
 }
 
@@ -135,7 +132,7 @@ fn debian(region: &str) -> Exchange {
 }
 
 /// Image, network and group are there.
-pub(crate) fn prepared(region: &str) -> Vec<Exchange> {
+fn prepared(region: &str) -> Vec<Exchange> {
     vec![
         debian(region),
         gives(default_vpc(region), 200, "describe_vpcs.default"),
@@ -144,7 +141,7 @@ pub(crate) fn prepared(region: &str) -> Vec<Exchange> {
 }
 
 /// The call that creates an instance in the n-th place, and what must be in it.
-pub(crate) fn place(index: usize, image: &'static str) -> Exchange {
+fn place(index: usize, image: &'static str) -> Exchange {
     let (server_type, region) = PLACES[index];
     any_call(region, "RunInstances").checked(move |it| {
         for (name, value) in [
@@ -200,7 +197,7 @@ fn made(script: Script, index: usize, image: &'static str) -> Script {
 }
 
 /// No group is there; one is made and its ports are opened.
-pub(crate) fn making_the_group(region: &str) -> Script {
+fn making_the_group(region: &str) -> Script {
     let labels = [("managed-by", "mayfly"), ("mayfly-deployment", "mayfly")];
     let create = call(
         region,
@@ -237,7 +234,7 @@ pub(crate) fn making_the_group(region: &str) -> Script {
         .then(gives(ports, 200, "authorize_ingress.done"))
 }
 
-pub(crate) fn delete_group(region: &str) -> Exchange {
+fn delete_group(region: &str) -> Exchange {
     let delete = call(region, "DeleteSecurityGroup", &[("GroupId", GROUP)]);
     gives(delete, 200, "delete_security_group.done")
 }
@@ -465,7 +462,7 @@ fn storage_price(family: &'static str, more: (&'static str, &'static str)) -> Ex
 }
 
 /// Types of our sizes alone.
-pub(crate) fn types(region: &str) -> Exchange {
+fn types(region: &str) -> Exchange {
     any_call(region, "DescribeInstanceTypes").checked(|it| {
         let filter = |at: usize| {
             let values = (1..).map_while(|value| it[format!("Filter.{at}.Value.{value}")].as_str());
@@ -481,7 +478,7 @@ pub(crate) fn types(region: &str) -> Exchange {
 }
 
 /// Their prices, of all that have none of the GPUs.
-pub(crate) fn prices(region: &'static str) -> Exchange {
+fn prices(region: &'static str) -> Exchange {
     script::post(format!("{AWS_PRICING_API_URL}/")).checked(move |it| {
         assert_eq!((&it["ServiceCode"], &it["FormatVersion"]), (&json!("AmazonEC2"), &json!("aws_v1")));
         let filters = it["Filters"].as_array().expect("filters");

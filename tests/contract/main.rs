@@ -7,11 +7,9 @@ mod support;
 
 mod digitalocean;
 mod ec2;
-mod ec2_more;
 mod hetzner;
 mod ovh;
 mod scaleway;
-mod scaleway_more;
 mod suite;
 mod vendor;
 
@@ -58,3 +56,15 @@ contract!(
     the_same_key_makes_no_second_vm,
     sells_every_size,
 });
+
+/// `npm run test:contract -- ec2` chooses by the path of modules: what belongs to a provider must stand below its name.
+#[test]
+fn every_file_is_the_suites_or_is_named_after_its_provider() {
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/contract")).expect("a folder");
+    for file in files {
+        let path = file.expect("a file").path();
+        let name = path.file_stem().and_then(std::ffi::OsStr::to_str).expect("a name");
+        let is_providers = mayfly::model::ProviderName::ALL.iter().any(|it| it.as_str() == name);
+        assert!(is_providers || ["main", "suite", "vendor"].contains(&name), "{}", path.display());
+    }
+}

@@ -1,5 +1,7 @@
 //! Scaleway before the suite: its fixtures, its calls in their order. One zone is configured, so that the order is known;
-//! several zones have tests of their own below.
+//! several zones have tests of their own in `more`.
+
+mod more;
 
 use mayfly::labels::LabelSet;
 use mayfly::model::VmState;
@@ -17,7 +19,7 @@ use super::vendor::{Going, Known, Refusal, Vendor, of_vm};
 
 pub(crate) struct Scaleway;
 
-pub(crate) const ZONE: &str = "fr-par-1";
+const ZONE: &str = "fr-par-1";
 const IDS: [&str; 2] = ["973b1d4a-3d01-4220-a4fa-7a2b89c8a557", "489bbc33-127b-4f08-b633-1d4287572df5"];
 const NATIVES: [&str; 2] =
     ["fr-par-1-973b1d4a-3d01-4220-a4fa-7a2b89c8a557", "fr-par-1-489bbc33-127b-4f08-b633-1d4287572df5"];
@@ -25,7 +27,7 @@ const VOLUME: &str = "ae66fe19-f471-4cf4-a7da-fbfbbd33fb19";
 const GROUP: &str = "1b9a6a2e-4f4c-4d8e-9d3b-0c6b0e5f7a11";
 const IMAGE: &str = "ec31d73d-ca36-4536-adf4-0feb76d30379";
 const SNAPSHOT: &str = "fr-par-1-748fc36f-7f34-40b3-8333-999eee979032";
-pub(crate) const OURS: &str = "managed-by%3Dmayfly%2Cmayfly-deployment%3Dmayfly";
+const OURS: &str = "managed-by%3Dmayfly%2Cmayfly-deployment%3Dmayfly";
 
 fn instance(zone: &str, path: &str) -> String {
     format!("{SCALEWAY_API_URL}/instance/v1/zones/{zone}{path}")
@@ -51,7 +53,7 @@ fn action(action: &str) -> Exchange {
     post(&format!("{}/action", one_server())).json(json!({"action": action}))
 }
 
-pub(crate) fn gives(call: Exchange, status: u16, fixture: &str) -> Exchange {
+fn gives(call: Exchange, status: u16, fixture: &str) -> Exchange {
     call.fixture_of("scaleway", status, fixture)
 }
 
@@ -84,12 +86,12 @@ fn in_state(state: &str, actions: &[&str]) -> Value {
     json!({ "server": server })
 }
 
-pub(crate) fn list_page(kind: &str, zone: &str, tags: &str, page: usize) -> Exchange {
+fn list_page(kind: &str, zone: &str, tags: &str, page: usize) -> Exchange {
     let query = format!("project={SCALEWAY_PROJECT_ID}&tags={tags}&page={page}&per_page=100");
     script::get(instance(zone, &format!("/{kind}?{query}")))
 }
 
-pub(crate) fn servers(it: &[Known]) -> Value {
+fn servers(it: &[Known]) -> Value {
     json!({"servers": it.iter().map(server).collect::<Vec<_>>()})
 }
 
@@ -361,7 +363,7 @@ impl Vendor for Scaleway {
     }
 }
 
-pub(crate) fn catalogue_of(zone: &str) -> Vec<Exchange> {
+fn catalogue_of(zone: &str) -> Vec<Exchange> {
     let call =
         |path: &str| script::get(instance(zone, &format!("/products/servers{path}?page=1&per_page=100")));
     vec![

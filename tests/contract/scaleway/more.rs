@@ -1,12 +1,12 @@
-//! What only Scaleway has: several zones side by side. The suite's promises are kept in `scaleway`.
+//! What only Scaleway has: several zones side by side. The suite's promises are kept in the parent.
 
 use mayfly::providers::{ErrorKind, Provider};
 
-use super::scaleway::{OURS, Scaleway, ZONE, catalogue_of, gives, list_page, servers};
-use super::support::block_on;
-use super::support::host::TestHost;
-use super::support::script::Script;
-use super::vendor::{Known, Vendor};
+use super::{OURS, Scaleway, ZONE, catalogue_of, gives, list_page, servers};
+use crate::support::block_on;
+use crate::support::host::TestHost;
+use crate::support::script::Script;
+use crate::vendor::{Known, Vendor};
 
 /// With two zones.
 fn two_zones() -> Provider {

@@ -1,5 +1,5 @@
 //! What only EC2 has: several regions side by side, spot instances, networks, prices that are another service's. The suite's
-//! promises are kept in `ec2`.
+//! promises are kept in the parent.
 
 use mayfly::labels::{self, Selector};
 use mayfly::model::{Size, VmState};
@@ -7,18 +7,18 @@ use mayfly::providers::{ErrorKind, Power, Provider, Source};
 use mayfly::workspace::Image;
 use serde_json::json;
 
-use super::ec2::{
+use super::{
     Ec2, GROUP, ID, NATIVES, REGION, any_call, call, default_vpc, delete_group, filtered, gives, groups,
     list_call, making_the_group, place, prepared, prices, servers, types,
 };
-use super::suite::{self, Outcome};
-use super::support::block_on;
-use super::support::call::Call;
-use super::support::fixtures::text_of;
-use super::support::host::TestHost;
-use super::support::script::{Exchange, Script};
-use super::support::world::{REPO_URL, Settings};
-use super::vendor::{Known, Vendor};
+use crate::suite::{self, Outcome};
+use crate::support::block_on;
+use crate::support::call::Call;
+use crate::support::fixtures::text_of;
+use crate::support::host::TestHost;
+use crate::support::script::{Exchange, Script};
+use crate::support::world::{REPO_URL, Settings};
+use crate::vendor::{Known, Vendor};
 
 const IMAGE: &str = "ami-0a1b2c3d4e5f60718";
 
@@ -81,7 +81,7 @@ fn a_restart_makes_no_vm_younger() {
         .replace("<launchTime>2026-11-20T09:00:00", "<launchTime>2026-11-20T09:50:00");
     let host = TestHost::new(Script::new().then(Ec2.get().answers(200, later)));
     let vm = block_on(Ec2.provider().get(&host, NATIVES[0])).expect("an answer").expect("a VM");
-    assert_eq!(vm.created_secs, super::support::world::NOW_SECS - 3599, "the root volume's attachment");
+    assert_eq!(vm.created_secs, crate::support::world::NOW_SECS - 3599, "the root volume's attachment");
 }
 
 #[test]
