@@ -81,6 +81,12 @@ impl Scaleway {
         self.json_request(Method::Patch, &server_path(native), &schema::Tags { tags })
     }
 
+    /// Writes labels as the tags of whatever has this path.
+    fn tag_request(&self, path: &str, labels: &BTreeMap<String, String>) -> Request {
+        let tags = pairs::pack(labels.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+        self.json_request(Method::Patch, path, &schema::Tags { tags })
+    }
+
     /// Shows every matching VM to `sink`, zone after zone. A zone that fails does not hide the others' VMs, but the listing
     /// has failed.
     pub async fn for_each<H: Http + Random>(

@@ -27,6 +27,7 @@ const VOLUME: &str = "ae66fe19-f471-4cf4-a7da-fbfbbd33fb19";
 const GROUP: &str = "1b9a6a2e-4f4c-4d8e-9d3b-0c6b0e5f7a11";
 const IMAGE: &str = "ec31d73d-ca36-4536-adf4-0feb76d30379";
 const SNAPSHOT: &str = "fr-par-1-748fc36f-7f34-40b3-8333-999eee979032";
+const BEHIND: &str = "f7d46f48-dd65-4954-8503-c2aa3b4adb9a";
 const OURS: &str = "managed-by%3Dmayfly%2Cmayfly-deployment%3Dmayfly";
 
 fn instance(zone: &str, path: &str) -> String {
@@ -89,6 +90,32 @@ fn in_state(state: &str, actions: &[&str]) -> Value {
 fn list_page(kind: &str, zone: &str, tags: &str, page: usize) -> Exchange {
     let query = format!("project={SCALEWAY_PROJECT_ID}&tags={tags}&page={page}&per_page=100");
     script::get(instance(zone, &format!("/{kind}?{query}")))
+}
+
+/// All images of the project, with tags or without.
+fn list_images() -> Exchange {
+    let query = format!("project={SCALEWAY_PROJECT_ID}&page=1&per_page=100");
+    get(&format!("/images?{query}"))
+}
+
+/// The image that is a snapshot to us, and what is behind it.
+fn one_image() -> String {
+    format!("/images/{}", SNAPSHOT.trim_start_matches("fr-par-1-"))
+}
+
+fn one_snapshot() -> String {
+    format!("/snapshots/{BEHIND}")
+}
+
+fn snapshot_tagged() -> Exchange {
+    let tags = json!({"tags": ["managed-by=mayfly", "mayfly-deployment=mayfly", "mayfly-owner=default"]});
+    script::patch(instance(ZONE, &one_snapshot())).json(tags).gives(200, &json!({}))
+}
+
+/// Its name says whose it is.
+fn backup() -> Value {
+    let name = format!("before the upgrade {}owner:1default:2", mayfly::labels::tags::own_prefix("mayfly"));
+    json!({"action": "backup", "name": name, "volumes": {VOLUME: {"volume_type": "l_ssd"}}})
 }
 
 fn servers(it: &[Known]) -> Value {
@@ -297,36 +324,27 @@ impl Vendor for Scaleway {
         if gone {
             return Script::new().then(self.gone(self.get()));
         }
-        let backup = json!({"action": "backup", "name": "before the upgrade",
-                            "volumes": {VOLUME: {"volume_type": "l_ssd"}}});
-        let image = SNAPSHOT.trim_start_matches("fr-par-1-");
         let tags = json!({"tags": ["managed-by=mayfly", "mayfly-deployment=mayfly", "mayfly-owner=default"]});
         Script::new()
             .then(self.get().answers(200, self.one(&Known::ours(0))))
-            .then(gives(post(&format!("{}/action", one_server())).json(backup), 202, "backup.accepted"))
-            .then(gives(
-                script::patch(instance(ZONE, &format!("/images/{image}"))).json(tags),
-                200,
-                "get_image.ready",
-            ))
+            .then(gives(post(&format!("{}/action", one_server())).json(backup()), 202, "backup.accepted"))
+            .then(gives(script::patch(instance(ZONE, &one_image())).json(tags), 200, "get_image.ready"))
     }
 
     fn snapshots(&self) -> Script {
         let mut foreign = value("get_image.ready")["image"].take();
         foreign["tags"] = json!(["managed-by=mayfly", "mayfly-deployment=another"]);
         let ours = value("get_image.ready")["image"].take();
-        let tags = format!("{OURS}%2Cmayfly-owner%3Ddefault");
-        let call = list_page("images", ZONE, &tags, 1);
-        Script::new().then(call.gives(200, &json!({"images": [foreign, ours]})))
+        Script::new().then(list_images().gives(200, &json!({"images": [foreign, ours]})))
     }
 
     fn snapshot_deletions(&self) -> Script {
-        let image = format!("/images/{}", SNAPSHOT.trim_start_matches("fr-par-1-"));
         Script::new()
-            .then(gives(get(&image), 200, "get_image.ready"))
-            .then(delete(&image).answers(204, ""))
-            .then(delete("/snapshots/f7d46f48-dd65-4954-8503-c2aa3b4adb9a").answers(204, ""))
-            .then(self.gone(get(&image)))
+            .then(gives(get(&one_image()), 200, "get_image.ready"))
+            .then(snapshot_tagged())
+            .then(delete(&one_image()).answers(204, ""))
+            .then(delete(&one_snapshot()).answers(204, ""))
+            .then(self.gone(get(&one_image())))
     }
 
     fn snapshot_native(&self) -> &'static str {
@@ -344,6 +362,7 @@ impl Vendor for Scaleway {
     fn leftovers(&self) -> (Script, Vec<&'static str>) {
         let script = Script::new()
             .then(gives(list_page("volumes", ZONE, OURS, 1), 200, "list_volumes.mixed"))
+            .then(list_page("snapshots", ZONE, OURS, 1).gives(200, &json!({"snapshots": []})))
             .then(group(ZONE));
         (script, vec!["volume", "security_group"])
     }

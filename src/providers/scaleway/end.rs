@@ -71,6 +71,19 @@ impl Scaleway {
         Err(error)
     }
 
+    /// Deletes what something else may use for a moment still; that it is gone already is success.
+    pub(super) async fn delete_when_free<H: Http + Random>(&self, host: &H, path: &str) -> Result<(), Error> {
+        let mut look = 1;
+        loop {
+            match absent_is_fine(self.send(host, self.delete_path_request(path)).await) {
+                Err(error) if error.kind == ErrorKind::Locked && look < LOOKS => {}
+                outcome => return outcome,
+            }
+            look += 1;
+            host.sleep_ms(LOOK_PAUSE_MS).await;
+        }
+    }
+
     /// Deletes disks and addresses of a server that is gone. Local disks outlive a DELETE, but not a `terminate`.
     async fn delete_survivors<H: Http + Random>(
         &self,

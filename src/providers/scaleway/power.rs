@@ -1,16 +1,19 @@
-//! Power and snapshots at Scaleway: a snapshot is an image with one snapshot per disk behind it. When to stop a server, and
-//! whose snapshots may be deleted, is decided by the callers.
+//! Power and snapshots at Scaleway: a snapshot is an image with one snapshot per local disk behind it. Each can outlive the
+//! other's end, so both are marked as ours: an image by its name from the beginning and by tags soon after, the snapshots
+//! behind it by tags before it is deleted. When to stop a server, and whose snapshots may be deleted, is decided by the callers.
 
 use std::collections::BTreeMap;
 
 use super::catalogue::GB_BYTES;
-use super::schema::{BackupVolume, Image, ImageAnswer, Images, ServerAction, Tags, TaskAnswer};
+use super::schema::{
+    BackupVolume, Image, ImageAnswer, Images, ListedVolume, ServerAction, Snapshots, TaskAnswer,
+};
 use super::{
-    Error, ErrorKind, Scaleway, absent_is_fine, block, found, instance, labels_of, native, parse, secs,
-    server_path, split, tags_of,
+    Error, ErrorKind, PER_PAGE, Scaleway, absent_is_fine, block, found, instance, labels_of, native, parse,
+    secs, server_path, split,
 };
 use crate::http::{Http, Method, Random, Request};
-use crate::labels::{LabelSet, Selector};
+use crate::labels::{DEPLOYMENT, LabelSet, MANAGED_BY, MAYFLY, OWNER, REPO, Selector, VM, tags};
 use crate::providers::send::malformed;
 use crate::providers::{Power, Snapshot, side_by_side};
 
@@ -35,8 +38,17 @@ impl Scaleway {
         found(self.send(host, self.power_request(native, power)).await)
     }
 
-    /// Begins a snapshot, sent once: two would both be billed. Its labels follow, since a backup takes none; where they cannot
-    /// be written the snapshot is taken back.
+    /// A page of all images of the project: a backup has no tags before it gets them.
+    pub fn images_request(&self, zone: &str, page: u32) -> Request {
+        let project = &self.project;
+        self.get_request(&instance(
+            zone,
+            &format!("/images?project={project}&page={page}&per_page={PER_PAGE}"),
+        ))
+    }
+
+    /// Begins a snapshot of the local disks, sent once: two would both be billed. A backup takes no tags; its name says whose it
+    /// is, should the answer be lost, and who lists it without tags writes them.
     pub async fn snapshot<H: Http + Random>(
         &self,
         host: &H,
@@ -45,10 +57,11 @@ impl Scaleway {
         labels: &LabelSet,
     ) -> Result<Option<Snapshot>, Error> {
         let Some(server) = self.server(host, id).await? else { return Ok(None) };
-        let kind = |volume_type: &str| if volume_type == "sbs_volume" { "sbs_snapshot" } else { "l_ssd" };
-        let volume = |it: &'_ super::schema::Volume| BackupVolume { volume_type: kind(&it.volume_type) };
-        let volumes = server.volumes.values().map(|it| (it.id.as_str(), volume(it))).collect();
-        let body = ServerAction { action: "backup", name: Some(description), volumes };
+        let labels: BTreeMap<String, String> = labels.iter().cloned().collect();
+        let local = server.volumes.values().filter(|it| it.volume_type == "l_ssd");
+        let volumes = local.map(|it| (it.id.as_str(), BackupVolume { volume_type: "l_ssd" })).collect();
+        let name = name_of(description, &labels);
+        let body = ServerAction { action: "backup", name: Some(&name), volumes };
         let request = self.json_request(Method::Post, &format!("{}/action", server_path(id)), &body);
         let answer = match self.send_once(host, request).await {
             Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
@@ -58,12 +71,7 @@ impl Scaleway {
         let image = task.href_result.strip_prefix("/images/").ok_or_else(|| malformed(super::NAME))?;
         let (zone, _) = split(id);
         let image = native(zone, image);
-        let path = image_path(&image);
-        let tagged = self.json_request(Method::Patch, &path, &Tags { tags: tags_of(labels) });
-        if let Err(error) = self.send(host, tagged).await {
-            let _ = self.delete_snapshot(host, &image).await;
-            return Err(error);
-        }
+        let _ = self.send(host, self.tag_request(&image_path(&image), &labels)).await;
         Ok(Some(Snapshot {
             native: image,
             description: description.to_owned(),
@@ -74,27 +82,46 @@ impl Scaleway {
             billed_as: Vec::new(),
             price: None,
             locations: vec![zone.to_owned()],
-            labels: labels.iter().cloned().collect(),
+            labels,
         }))
     }
 
-    /// The matching snapshots of all zones.
+    /// The matching snapshots of all zones. Those that have no tags yet get them now.
     pub async fn snapshots<H: Http + Random>(
         &self,
         host: &H,
         selector: &Selector,
     ) -> Result<Vec<Snapshot>, Error> {
         let zones = side_by_side(self.zones.iter().map(|zone| async move {
-            let request = |page| self.list_request("images", zone, selector, page);
-            let images = self.pages(host, request, |it| Ok(parse::<Images>(it)?.images)).await?;
-            Ok(images.into_iter().map(|it| snapshot(zone, it)).collect())
+            let mut found = Vec::new();
+            for image in self.images(host, zone).await? {
+                let is_tagged = labels_of(&image.tags).contains_key(DEPLOYMENT);
+                let snapshot = snapshot(zone, image, selector.deployment_name());
+                if !selector.matches(&snapshot.labels) {
+                    continue;
+                }
+                if !is_tagged {
+                    // Its name says whose it is, and the next list tries again.
+                    let request = self.tag_request(&image_path(&snapshot.native), &snapshot.labels);
+                    let _ = self.send(host, request).await;
+                }
+                found.push(snapshot);
+            }
+            Ok(found)
         }))
         .await;
         let zones: Vec<Vec<Snapshot>> = zones.into_iter().collect::<Result<_, _>>()?;
         Ok(zones.into_iter().flatten().collect())
     }
 
-    /// Deletes an image, then the snapshots behind it, which would stay; that they are gone already is success.
+    /// All images of the project in a zone.
+    async fn images<H: Http + Random>(&self, host: &H, zone: &str) -> Result<Vec<Image>, Error> {
+        let request = |page| self.images_request(zone, page);
+        self.pages(host, request, |it| Ok(parse::<Images>(it)?.images)).await
+    }
+
+    /// Deletes an image, then the snapshots behind it, which would stay and be billed, and cannot go before. They are tagged
+    /// first: whatever happens in between, they are found as leftovers. That an image is gone already is success.
     pub async fn delete_snapshot<H: Http + Random>(&self, host: &H, native: &str) -> Result<(), Error> {
         let path = image_path(native);
         let image = match self.send(host, self.get_request(&path)).await {
@@ -102,18 +129,60 @@ impl Scaleway {
             Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         };
-        absent_is_fine(self.send(host, self.delete_path_request(&path)).await)?;
         let (zone, _) = split(native);
-        let root = (&image.root_volume.id, &image.root_volume.volume_type);
-        let extra = image.extra_volumes.values().map(|it| (&it.id, &it.volume_type));
-        for (id, volume_type) in std::iter::once(root).chain(extra) {
-            let path = format!("/snapshots/{id}");
+        let mut labels = labels_of(&image.tags);
+        labels.retain(|key, _| [MANAGED_BY, DEPLOYMENT, OWNER, VM].contains(&key.as_str()));
+        if !labels.contains_key(DEPLOYMENT) {
+            return Err(Error::new(super::NAME, ErrorKind::Locked, "has not taken the image's tags yet"));
+        }
+        for (id, _) in image.snapshots().filter(|(_, is_local)| *is_local) {
+            absent_is_fine(self.send(host, self.tag_request(&snapshot_path(zone, id), &labels)).await)?;
+        }
+        absent_is_fine(self.send(host, self.delete_path_request(&path)).await)?;
+        for (id, is_local) in image.snapshots() {
             let path =
-                if volume_type.starts_with("sbs") { block(zone, &path) } else { instance(zone, &path) };
-            absent_is_fine(self.send(host, self.delete_path_request(&path)).await)?;
+                if is_local { snapshot_path(zone, id) } else { block(zone, &format!("/snapshots/{id}")) };
+            self.delete_when_free(host, &path).await?;
         }
         Ok(())
     }
+
+    /// Snapshots of ours whose image is gone: their deletion was interrupted.
+    pub(super) async fn free_snapshots<H: Http + Random>(
+        &self,
+        host: &H,
+        zone: &str,
+        ours: &Selector,
+    ) -> Result<Vec<ListedVolume>, Error> {
+        let request = |page| self.list_request("snapshots", zone, ours, page);
+        let mut found = self.pages(host, request, |it| Ok(parse::<Snapshots>(it)?.snapshots)).await?;
+        found.retain(|it| ours.matches(&labels_of(&it.tags)));
+        if !found.is_empty() {
+            let images = self.images(host, zone).await?;
+            let used: Vec<&str> = images.iter().flat_map(|it| it.snapshots().map(|(id, _)| id)).collect();
+            found.retain(|it| !used.contains(&it.id.as_str()));
+        }
+        Ok(found)
+    }
+}
+
+impl Image {
+    /// The snapshots behind it, and whether each is of a local disk.
+    fn snapshots(&self) -> impl Iterator<Item = (&str, bool)> {
+        let root = (&self.root_volume.id, &self.root_volume.volume_type);
+        let extra = self.extra_volumes.values().map(|it| (&it.id, &it.volume_type));
+        let is_local = |kind: &str| !kind.starts_with("sbs");
+        std::iter::once(root).chain(extra).map(move |(id, kind)| (id.as_str(), is_local(kind)))
+    }
+}
+
+/// `before the upgrade mayfly:<scope>:vm:1abc:2`: what people read, then what we read. The repository takes much room, and
+/// nothing is found by it.
+fn name_of(description: &str, labels: &BTreeMap<String, String>) -> String {
+    let deployment = labels.get(DEPLOYMENT).map_or("", String::as_str);
+    let is_named = |key: &str| ![MANAGED_BY, DEPLOYMENT].contains(&key) && !key.starts_with(REPO);
+    let own = labels.iter().filter(|(key, _)| is_named(key));
+    format!("{description} {}{}", tags::own_prefix(deployment), tags::text(own))
 }
 
 fn image_path(native: &str) -> String {
@@ -121,11 +190,26 @@ fn image_path(native: &str) -> String {
     instance(zone, &format!("/images/{id}"))
 }
 
-fn snapshot(zone: &str, image: Image) -> Snapshot {
+fn snapshot_path(zone: &str, id: &str) -> String {
+    instance(zone, &format!("/snapshots/{id}"))
+}
+
+/// By the tags; of an image that has none of ours, by the name.
+fn snapshot(zone: &str, image: Image, deployment: &str) -> Snapshot {
+    let mut labels = labels_of(&image.tags);
+    let mut description = image.name;
+    if let Some((said, text)) = description.rsplit_once(&format!(" {}", tags::own_prefix(deployment))) {
+        if !labels.contains_key(DEPLOYMENT) {
+            labels = tags::read_text(text);
+            labels.insert(MANAGED_BY.to_owned(), MAYFLY.to_owned());
+            labels.insert(DEPLOYMENT.to_owned(), deployment.to_owned());
+        }
+        description = said.to_owned();
+    }
     let size_gb = image.root_volume.size / GB_BYTES;
     Snapshot {
         native: native(zone, &image.id),
-        description: image.name,
+        description,
         created_secs: secs(image.creation_date.as_deref()),
         is_ready: image.state == "available",
         min_disk_gb: size_gb,
@@ -134,6 +218,6 @@ fn snapshot(zone: &str, image: Image) -> Snapshot {
         billed_as: Vec::new(),
         price: None,
         locations: vec![zone.to_owned()],
-        labels: labels_of(&image.tags),
+        labels,
     }
 }

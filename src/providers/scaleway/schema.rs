@@ -53,6 +53,13 @@ pub(super) struct Volumes {
     pub volumes: Vec<ListedVolume>,
 }
 
+/// As much of one as of a volume.
+#[derive(Deserialize)]
+pub(super) struct Snapshots {
+    pub snapshots: Vec<ListedVolume>,
+}
+
+/// A local disk, or a snapshot of one.
 #[derive(Deserialize)]
 pub(super) struct ListedVolume {
     pub id: String,

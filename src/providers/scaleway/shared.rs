@@ -7,12 +7,16 @@ use super::schema::{
     Volumes,
 };
 use super::{Error, Scaleway, absent_is_fine, instance, labels_of, native, parse, secs, split, tags_of};
-use crate::http::{Http, Method, Random, Request, Response};
+use crate::http::{Clock, Http, Method, Random, Request, Response};
 use crate::labels::{LabelSet, Selector};
 use crate::providers::{Billed, Leftover, side_by_side};
+use crate::reaper::PERIOD_SECS;
 
 /// Ports that are open to all: the door, its certificate challenges, SSH. Narrower rules are the host's own.
 const OPEN_PORTS: [(u32, u16); 3] = [(1, 443), (2, 80), (3, 22)];
+
+/// As many zones' groups are looked for in every run.
+const FEW_ZONES: usize = 8;
 
 /// A zone's security group, and whether this call made it: then a failure takes it back.
 pub(super) struct Group {
@@ -93,17 +97,22 @@ impl Scaleway {
         absent_is_fine(self.send(host, self.delete_path_request(&path)).await)
     }
 
-    /// Disks of ours without a server; security groups of ours when no VM is left to use them.
-    pub async fn leftovers<H: Http + Random>(
+    /// Disks of ours without a server and snapshots without an image; security groups of ours when no VM is left to use them.
+    /// Of many zones a run of the free plan has calls for all lists, but none left to delete with; so the groups there, which
+    /// are free, are looked for in every other period.
+    pub async fn leftovers<H: Http + Random + Clock>(
         &self,
         host: &H,
         deployment: &str,
         vms_left: bool,
     ) -> Result<Vec<Leftover>, Error> {
         let ours = &Selector::deployment(deployment);
+        let is_turn = self.zones.len() <= FEW_ZONES || (host.now_secs() / PERIOD_SECS).is_multiple_of(2);
         let zones = side_by_side(self.zones.iter().map(|zone| async move {
             let mut found = self.free_volumes(host, zone, ours).await?;
-            if !vms_left {
+            let snapshots = self.free_snapshots(host, zone, ours).await?;
+            found.extend(snapshots.into_iter().map(|it| stored("snapshot", zone, it)));
+            if !vms_left && is_turn {
                 let group = |it: SecurityGroup| {
                     leftover("security_group", zone, &it.id, it.name, it.creation_date.as_deref())
                 };
@@ -125,11 +134,7 @@ impl Scaleway {
         let request = |page| self.list_request("volumes", zone, ours, page);
         let mut free = self.pages(host, request, |it| Ok(parse::<Volumes>(it)?.volumes)).await?;
         free.retain(|it| it.server.is_none() && ours.matches(&labels_of(&it.tags)));
-        let volume = |it: ListedVolume| Leftover {
-            billed: Billed::Disk(gigabytes(it.size)),
-            ..leftover("volume", zone, &it.id, it.name, it.creation_date.as_deref())
-        };
-        Ok(free.into_iter().map(volume).collect())
+        Ok(free.into_iter().map(|it| stored("volume", zone, it)).collect())
     }
 
     async fn groups<H: Http + Random>(
@@ -155,6 +160,12 @@ impl Scaleway {
         let path = instance(zone, &format!("/{}s/{id}", leftover.kind));
         absent_is_fine(self.send(host, self.delete_path_request(&path)).await)
     }
+}
+
+/// What is billed by its size.
+fn stored(kind: &'static str, zone: &str, it: ListedVolume) -> Leftover {
+    let billed = Billed::Disk(gigabytes(it.size));
+    Leftover { billed, ..leftover(kind, zone, &it.id, it.name, it.creation_date.as_deref()) }
 }
 
 fn leftover(kind: &'static str, zone: &str, id: &str, name: String, created: Option<&str>) -> Leftover {

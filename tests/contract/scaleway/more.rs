@@ -1,11 +1,16 @@
-//! What only Scaleway has: several zones side by side. The suite's promises are kept in the parent.
+//! What only Scaleway has: several zones side by side, images with snapshots behind them. The suite's promises are kept in the parent.
 
-use mayfly::providers::{ErrorKind, Provider};
+use mayfly::labels::{ASKED, OWNER, REPO, Selector, VM};
+use mayfly::providers::{Billed, ErrorKind, Leftover, Provider};
+use serde_json::{Value, json};
 
-use super::{OURS, Scaleway, ZONE, catalogue_of, gives, list_page, servers};
+use super::{
+    BEHIND, OURS, Scaleway, ZONE, catalogue_of, delete, get, gives, instance, list_images, list_page,
+    one_image, one_snapshot, post, servers, snapshot_tagged, value,
+};
 use crate::support::block_on;
 use crate::support::host::TestHost;
-use crate::support::script::Script;
+use crate::support::script::{self, Script};
 use crate::vendor::{Known, Vendor};
 
 /// With two zones.
@@ -23,7 +28,7 @@ fn zones_are_asked_side_by_side_and_one_that_fails_hides_no_other() {
     ]);
     let host = TestHost::new(script);
     let mut shown = 0;
-    let selector = mayfly::labels::Selector::deployment("mayfly");
+    let selector = Selector::deployment("mayfly");
     let listed = block_on(two_zones().for_each(&host, &selector, |_| shown += 1));
     assert_eq!(listed.map_err(|it| it.kind), Err(ErrorKind::Unauthorized));
     assert_eq!((shown, host.most_in_flight()), (1, 2));
@@ -34,8 +39,7 @@ fn the_pages_after_the_first_are_asked_for_side_by_side() {
     let pages: [&[Known]; 4] = [&[Known::ours(0)], &[], &[], &[Known::ours(1)]];
     let listed = |script| {
         let host = TestHost::new(script);
-        let found =
-            block_on(Scaleway.provider().find(&host, &mayfly::labels::Selector::deployment("mayfly")));
+        let found = block_on(Scaleway.provider().find(&host, &Selector::deployment("mayfly")));
         let ours = found.expect("a list").into_iter().filter(|it| it.labels.belongs_to("mayfly")).count();
         (ours, host.most_in_flight())
     };
@@ -47,6 +51,130 @@ fn the_pages_after_the_first_are_asked_for_side_by_side() {
         list_page("servers", ZONE, OURS, 2).gives(200, &servers(&[Known::ours(1)])),
     ]);
     assert_eq!(listed(script), (101, 1));
+}
+
+fn behind(tags: &[&str]) -> Value {
+    json!({"id": BEHIND, "name": "snap", "size": 40_000_000_000_u64, "volume_type": "l_ssd", "tags": tags,
+           "creation_date": "2026-11-20T09:30:00.061240+00:00", "state": "available"})
+}
+
+/// The leftovers of one zone while VMs are left.
+fn leftovers(script: Script) -> Vec<Leftover> {
+    let host = TestHost::new(script);
+    block_on(Scaleway.provider().leftovers(&host, "mayfly", true)).expect("leftovers")
+}
+
+#[test]
+fn what_an_interrupted_deletion_of_a_snapshot_leaves_is_found_and_deleted() {
+    let tags = ["managed-by=mayfly", "mayfly-deployment=mayfly", "mayfly-owner=default"];
+    // The third and last call fails.
+    let refused = || delete(&one_snapshot()).answers(500, "");
+    let script = Script::new()
+        .then(gives(get(&one_image()), 200, "get_image.ready"))
+        .then(snapshot_tagged())
+        .then(delete(&one_image()).answers(204, ""))
+        .in_order((0..3).map(|_| refused()));
+    let host = TestHost::new(script);
+    let native = Scaleway.snapshot_native();
+    let deleted = block_on(Scaleway.provider().delete_snapshot(&host, native));
+    assert_eq!(deleted.map_err(|it| it.kind), Err(ErrorKind::Unavailable));
+
+    let listed = |tags: &[&str]| {
+        Script::new()
+            .then(list_page("volumes", ZONE, OURS, 1).gives(200, &json!({"volumes": []})))
+            .then(list_page("snapshots", ZONE, OURS, 1).gives(200, &json!({"snapshots": [behind(tags)]})))
+    };
+    let found = leftovers(listed(&tags).then(list_images().gives(200, &json!({"images": []}))));
+    let [stray] = found.as_slice() else { panic!("one is left: {found:?}") };
+    assert_eq!((stray.kind, stray.billed), ("snapshot", Billed::Disk(40)));
+    let host = TestHost::new(Script::new().then(delete(&one_snapshot()).answers(204, "")));
+    assert_eq!(block_on(Scaleway.provider().delete_leftover(&host, stray)), Ok(()));
+
+    // With its image it is in use, and without our tags not ours.
+    let image = value("get_image.ready")["image"].take();
+    assert_eq!(leftovers(listed(&tags).then(list_images().gives(200, &json!({"images": [image]})))), []);
+    assert_eq!(leftovers(listed(&["managed-by=mayfly", "mayfly-deployment=another"])), []);
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_tagged_is_not_deleted_halfway() {
+    let script = Script::new()
+        .then(gives(get(&one_image()), 200, "get_image.ready"))
+        .in_order((0..3).map(|_| script::patch(instance(ZONE, &one_snapshot())).answers(500, "")));
+    let host = TestHost::new(script);
+    let deleted = block_on(Scaleway.provider().delete_snapshot(&host, Scaleway.snapshot_native()));
+    assert_eq!(deleted.map_err(|it| it.kind), Err(ErrorKind::Unavailable));
+}
+
+#[test]
+fn a_snapshot_whose_answer_was_lost_is_found_by_its_name_and_gets_its_tags() {
+    let provider = Scaleway.provider();
+    let mut labels = mayfly::labels::ours("mayfly");
+    for (key, value) in [(OWNER, "Ann.B"), (VM, "abcdefgh"), (ASKED, "1795168800")] {
+        labels.push((key.into(), value.into()));
+    }
+    labels.extend(mayfly::labels::pieces(REPO, &"https://example.com/r".repeat(20)));
+    let backup = post(&format!("{}/action", super::one_server()));
+    let script = Script::new()
+        .then(Scaleway.get().answers(200, Scaleway.one(&Known::ours(0))))
+        .then(backup.lost(mayfly::http::NoAnswer::Broken));
+    let host = TestHost::new(script);
+    let made = block_on(provider.snapshot(&host, super::NATIVES[0], "a good state", &labels));
+    assert_eq!(made.map_err(|it| it.kind), Err(ErrorKind::Unavailable));
+    let sent: Value = serde_json::from_slice(&host.requests()[1].body).expect("JSON");
+    assert!(sent["name"].as_str().is_some_and(|it| it.len() < 255), "{sent}");
+
+    // As Scaleway shows it: without tags.
+    let mut image = value("get_image.ready")["image"].take();
+    image["tags"] = json!([]);
+    image["name"] = sent["name"].clone();
+    let mut anothers = image.clone();
+    anothers["name"] = format!("x {}owner:1ann:2", mayfly::labels::tags::own_prefix("another")).into();
+    let tagged = script::patch(instance(ZONE, &one_image())).checked(|it| {
+        let tags = json!([
+            "managed-by=mayfly",
+            "mayfly-asked=1795168800",
+            "mayfly-deployment=mayfly",
+            "mayfly-owner=Ann.B",
+            "mayfly-vm=abcdefgh"
+        ]);
+        assert_eq!(it["tags"], tags);
+    });
+    let script =
+        Script::new().then(list_images().gives(200, &json!({"images": [anothers, image]}))).then(tagged);
+    let of_request = Selector::deployment("mayfly").and(VM, "abcdefgh");
+    let found = block_on(provider.snapshots(&TestHost::new(script), &of_request)).expect("a list");
+    let [only] = found.as_slice() else { panic!("one is ours: {found:?}") };
+    assert_eq!(
+        (only.description.as_str(), only.native.as_str()),
+        ("a good state", Scaleway.snapshot_native())
+    );
+    assert_eq!(only.labels.get(ASKED).map(String::as_str), Some("1795168800"));
+}
+
+#[test]
+fn groups_of_many_zones_are_looked_for_in_every_other_period() {
+    const PERIOD_SECS: u64 = mayfly::reaper::PERIOD_SECS;
+    let provider = Scaleway.settings().without("SCALEWAY_ZONES").app();
+    let provider = provider.ready().expect("configured").providers[0].clone();
+    let asked = |now_secs: u64| {
+        let zones = [
+            "fr-par-1", "fr-par-2", "fr-par-3", "nl-ams-1", "nl-ams-2", "nl-ams-3", "pl-waw-1", "pl-waw-2",
+            "pl-waw-3", "it-mil-1",
+        ];
+        let calls = |kind: &'static str| {
+            zones.map(|zone| list_page(kind, zone, OURS, 1).gives(200, &json!({kind: []})))
+        };
+        let mut script = Script::new().side_by_side(calls("volumes")).side_by_side(calls("snapshots"));
+        if (now_secs / PERIOD_SECS).is_multiple_of(2) {
+            script = script.side_by_side(calls("security_groups"));
+        }
+        let host = TestHost::new(script).at(now_secs);
+        assert_eq!(block_on(provider.leftovers(&host, "mayfly", false)), Ok(Vec::new()));
+        host.finish();
+        host.requests().len()
+    };
+    assert_eq!([asked(4 * PERIOD_SECS), asked(5 * PERIOD_SECS)], [30, 20]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::Error;
-use super::project::{Image, Kind, Snapshot, Then, number, start as start_task};
+use super::project::{Image, Kind, Snapshot, Then, number, start as start_task, uuid};
 use super::servers::{allowed_actions, find};
 use crate::answer::Answer;
 use crate::body::Fields;
@@ -92,13 +92,22 @@ fn backup(cloud: &mut Cloud, id: u64, mut fields: Fields) -> Result<Answer, Erro
     }
     let mut snapshots = Vec::new();
     let created_ms = cloud.now_ms;
-    for volume in own.values() {
+    let is_wanted = |it: &&u64| wanted.is_empty() || wanted.contains_key(&uuid(Kind::Volume, **it));
+    for volume in own.values().filter(is_wanted) {
         let Some((is_block, size)) = cloud.scaleway.volumes.get(volume).map(|it| (it.is_block, it.size))
         else {
             continue;
         };
         let snapshot = cloud.new_id("scaleway_snapshots");
-        let made = Snapshot { id: snapshot, zone, name: format!("{name}_snap"), is_block, size, created_ms };
+        let made = Snapshot {
+            id: snapshot,
+            zone,
+            name: format!("{name}_snap"),
+            is_block,
+            size,
+            created_ms,
+            tags: Vec::new(),
+        };
         cloud.scaleway.snapshots.insert(snapshot, made);
         snapshots.push(snapshot);
     }

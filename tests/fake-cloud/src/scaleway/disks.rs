@@ -140,14 +140,14 @@ pub(super) fn snapshot_json(it: &Snapshot) -> Value {
         let created = date(it.created_ms).replace("+00:00", "Z");
         return json!({
             "id": id, "name": it.name, "parent_volume": null, "size": it.size, "project_id": PROJECT,
-            "created_at": created, "updated_at": created, "references": [], "status": "available", "tags": [],
+            "created_at": created, "updated_at": created, "references": [], "status": "available", "tags": it.tags,
             "zone": it.zone, "class": "sbs",
         });
     }
     json!({
         "id": id, "name": it.name, "volume_type": "l_ssd", "creation_date": date(it.created_ms),
         "modification_date": date(it.created_ms), "organization": PROJECT, "project": PROJECT,
-        "size": it.size, "state": "available", "base_volume": null, "tags": [], "error_details": null,
+        "size": it.size, "state": "available", "base_volume": null, "tags": it.tags, "error_details": null,
         "zone": it.zone,
     })
 }
@@ -162,8 +162,23 @@ fn find_snapshot(cloud: &Cloud, call: &Call, is_block: bool) -> Result<u64, Erro
 
 pub(super) fn snapshots(cloud: &mut Cloud, call: &Call) -> Result<Answer, Error> {
     let zone = zone(call)?;
-    let all = cloud.scaleway.snapshots.values().filter(|it| it.zone == zone && !it.is_block);
+    let is_wanted = |it: &&Snapshot| {
+        it.zone == zone && !it.is_block && matches_project(call) && matches_tags(call, &it.tags)
+    };
+    let all = cloud.scaleway.snapshots.values().filter(is_wanted);
     page(call, "snapshots", all.map(snapshot_json).collect::<Vec<_>>())
+}
+
+pub(super) fn update_snapshot(cloud: &mut Cloud, call: &Call) -> Result<Answer, Error> {
+    let id = find_snapshot(cloud, call, false)?;
+    let mut fields = Fields::parse(&call.body)?;
+    let (name, tags) = (fields.text("name"), strings(&mut fields, "tags"));
+    fields.finish()?;
+    if let Some(it) = cloud.scaleway.snapshots.get_mut(&id) {
+        it.name = name.unwrap_or_else(|| it.name.clone());
+        it.tags = tags.unwrap_or_else(|| it.tags.clone());
+    }
+    snapshot(cloud, call)
 }
 
 pub(super) fn snapshot(cloud: &mut Cloud, call: &Call) -> Result<Answer, Error> {

@@ -167,7 +167,14 @@ pub(crate) fn routes() -> Router<Arc<Fake>> {
             methods(&[(get, disks::get), (patch, disks::update), (delete, disks::delete)]),
         )
         .route("/snapshots", methods(&[(get, disks::snapshots)]))
-        .route("/snapshots/{id}", methods(&[(get, disks::snapshot), (delete, disks::delete_snapshot)]))
+        .route(
+            "/snapshots/{id}",
+            methods(&[
+                (get, disks::snapshot),
+                (patch, disks::update_snapshot),
+                (delete, disks::delete_snapshot),
+            ]),
+        )
         .route("/images", methods(&[(get, images::list)]))
         .route(
             "/images/{id}",

@@ -139,6 +139,8 @@ pub(crate) struct Snapshot {
     pub size: u64,
     /// When.
     pub created_ms: u64,
+    /// Flat strings.
+    pub tags: Vec<String>,
 }
 
 /// An image: one snapshot for each disk.
