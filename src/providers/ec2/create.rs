@@ -9,7 +9,6 @@ use sha2::{Digest as _, Sha256};
 
 use super::catalogue::DISK_GIB;
 use super::schema::{self, Image, Instance};
-use super::shared::Shared;
 use super::{Ec2, Error, ErrorKind, NAME, Query, native, parse, split, tags_of};
 use crate::encoding::base32;
 use crate::http::{Clock, Host, Http, Random};
@@ -122,7 +121,7 @@ impl Ec2 {
         .await;
         let (image, vpc) = (image?, vpc?);
         let group = match groups?.into_iter().find(|it| it.vpc == vpc) {
-            Some(it) => Shared { id: it.id, is_new: false },
+            Some(it) => self.reopened(host, region, it).await?,
             None => self.create_group(host, region, &vpc, plan.deployment, &plan.shared_labels).await?,
         };
         if group.is_new {

@@ -139,14 +139,30 @@ pub(super) struct Group {
     pub name: String,
     pub vpc: String,
     pub tags: BTreeMap<String, String>,
+    /// From and to, of each rule for what comes in; of a rule for everything, all.
+    pub ports: Vec<(u16, u16)>,
+}
+
+impl Group {
+    /// Whether somebody may come in there. Who is its owner's business.
+    pub(super) fn is_open(&self, port: u16) -> bool {
+        self.ports.iter().any(|(from, to)| (*from..=*to).contains(&port))
+    }
 }
 
 pub(super) fn groups(root: &Element<'_>) -> Vec<Group> {
+    let port = |it: &Element<'_>, name: &str| it.text(&[name]).parse().ok();
+    let range = |it: &Element<'_>| match it.text(&["ipProtocol"]) {
+        "-1" => Some((0, u16::MAX)),
+        "tcp" => Some((port(it, "fromPort")?, port(it, "toPort")?)),
+        _ => None,
+    };
     let read = |it: &Element<'_>| Group {
         id: it.text(&["groupId"]).to_owned(),
         name: it.text(&["groupName"]).to_owned(),
         vpc: it.text(&["vpcId"]).to_owned(),
         tags: tags(it),
+        ports: it.items("ipPermissions").filter_map(range).collect(),
     };
     root.items("securityGroupInfo").map(read).filter(|it| it.id.starts_with("sg-")).collect()
 }

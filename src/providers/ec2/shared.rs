@@ -12,7 +12,8 @@ use crate::providers::send::malformed;
 use crate::providers::{Billed, Leftover, side_by_side};
 
 /// Ports that are open to all: the door, its certificate challenges, SSH. Narrower rules are the host's own.
-const OPEN_PORTS: [&str; 3] = ["443", "80", "22"];
+const OPEN_PORTS: [u16; 3] = [DOOR_PORT, 80, 22];
+const DOOR_PORT: u16 = 443;
 
 /// A region's security group, and whether this call made it: then a failure takes it back.
 pub(super) struct Shared {
@@ -45,14 +46,14 @@ impl Ec2 {
             .tags(1, "security-group", tags_of(labels))
     }
 
-    /// Opens the ports.
-    pub fn open_ports_query(region: &str, group: &str) -> Query {
+    /// Opens ports.
+    pub fn open_ports_query(region: &str, group: &str, ports: &[u16]) -> Query {
         let query = Query::new(region, "AuthorizeSecurityGroupIngress").with("GroupId", group);
-        OPEN_PORTS.iter().enumerate().fold(query, |it, (at, port)| {
+        ports.iter().enumerate().fold(query, |it, (at, port)| {
             let rule = format!("IpPermissions.{}", at + 1);
             it.with(format!("{rule}.IpProtocol"), "tcp")
-                .with(format!("{rule}.FromPort"), *port)
-                .with(format!("{rule}.ToPort"), *port)
+                .with(format!("{rule}.FromPort"), port.to_string())
+                .with(format!("{rule}.ToPort"), port.to_string())
                 .with(format!("{rule}.IpRanges.1.CidrIp"), "0.0.0.0/0")
                 .with(format!("{rule}.Ipv6Ranges.1.CidrIpv6"), "::/0")
         })
@@ -109,25 +110,50 @@ impl Ec2 {
             Err(error) if error.kind == ErrorKind::AlreadyExists || error.kind.may_have_acted() => {
                 let groups = self.groups(host, region, deployment).await?;
                 let found = groups.into_iter().find(|it| it.vpc == vpc);
-                let found = found.ok_or_else(|| held_by_another(error))?;
-                return Ok(Shared { id: found.id, is_new: false });
+                return self.reopened(host, region, found.ok_or_else(|| held_by_another(error))?).await;
             }
             Err(error) => return Err(error),
         };
         if !id.starts_with("sg-") {
             return Err(malformed(NAME));
         }
-        // It may take a moment until it is known everywhere.
-        let request = self.request(&Self::open_ports_query(region, &id), host.now_secs());
+        if let Err(error) = self.open_ports(host, region, &id, &OPEN_PORTS).await {
+            // Without rules nobody could reach what is behind it.
+            let _ = self.delete_shared(host, "security_group", &native(region, &id)).await;
+            return Err(error);
+        }
+        Ok(Shared { id, is_new: true })
+    }
+
+    /// A group that was found. Whoever made it may have been cut off before its ports were open, or be about to open them; rules
+    /// that were narrowed stay.
+    pub(super) async fn reopened<H: Http + Random + Clock>(
+        &self,
+        host: &H,
+        region: &str,
+        group: Group,
+    ) -> Result<Shared, Error> {
+        if !group.is_open(DOOR_PORT) {
+            let closed: Vec<u16> = OPEN_PORTS.into_iter().filter(|it| !group.is_open(*it)).collect();
+            self.open_ports(host, region, &group.id, &closed).await?;
+        }
+        Ok(Shared { id: group.id, is_new: false })
+    }
+
+    async fn open_ports<H: Http + Random + Clock>(
+        &self,
+        host: &H,
+        region: &str,
+        group: &str,
+        ports: &[u16],
+    ) -> Result<(), Error> {
+        let request = self.request(&Self::open_ports_query(region, group, ports), host.now_secs());
+        // It may take a moment until a group is known everywhere.
         let may_repeat = |kind: ErrorKind| kind.is_repeatable() || kind == ErrorKind::NotFound;
         match send_repeatable(host, NAME, request, parse_error, may_repeat).await {
-            // The first of two tries whose answer was lost has written the rules: InvalidPermission.Duplicate.
-            Err(error) if error.kind != ErrorKind::AlreadyExists => {
-                // Without rules nobody could reach what is behind it.
-                let _ = self.delete_shared(host, "security_group", &native(region, &id)).await;
-                Err(error)
-            }
-            _ => Ok(Shared { id, is_new: true }),
+            // Of two tries, or two callers, the first has written the rules: InvalidPermission.Duplicate.
+            Err(error) if error.kind == ErrorKind::AlreadyExists => Ok(()),
+            answer => answer.map(|_| ()),
         }
     }
 

@@ -96,6 +96,21 @@ pub(super) struct SecurityGroup {
 }
 
 #[derive(Deserialize)]
+pub(super) struct Rules {
+    pub rules: Vec<ListedRule>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ListedRule {
+    pub action: String,
+    pub direction: String,
+    /// Null for every port.
+    pub dest_port_from: Option<u16>,
+    /// Null for that one alone.
+    pub dest_port_to: Option<u16>,
+}
+
+#[derive(Deserialize)]
 pub(super) struct LocalImages {
     pub local_images: Vec<LocalImage>,
 }

@@ -3,17 +3,20 @@
 
 use super::catalogue::GB_BYTES;
 use super::schema::{
-    CreateSecurityGroup, ListedVolume, Rule, SecurityGroup, SecurityGroupAnswer, SecurityGroups, SetRules,
-    Volumes,
+    CreateSecurityGroup, ListedRule, ListedVolume, Rule, Rules, SecurityGroup, SecurityGroupAnswer,
+    SecurityGroups, SetRules, Volumes,
 };
-use super::{Error, Scaleway, absent_is_fine, instance, labels_of, native, parse, secs, split, tags_of};
+use super::{
+    Error, PER_PAGE, Scaleway, absent_is_fine, instance, labels_of, native, parse, secs, split, tags_of,
+};
 use crate::http::{Clock, Http, Method, Random, Request, Response};
 use crate::labels::{LabelSet, Selector};
 use crate::providers::{Billed, Leftover, side_by_side};
 use crate::reaper::PERIOD_SECS;
 
 /// Ports that are open to all: the door, its certificate challenges, SSH. Narrower rules are the host's own.
-const OPEN_PORTS: [(u32, u16); 3] = [(1, 443), (2, 80), (3, 22)];
+const OPEN_PORTS: [(u32, u16); 3] = [(1, DOOR_PORT), (2, 80), (3, 22)];
+const DOOR_PORT: u16 = 443;
 
 /// As many zones' groups are looked for in every run.
 const FEW_ZONES: usize = 8;
@@ -74,6 +77,10 @@ impl Scaleway {
     ) -> Result<Group, Error> {
         let ours = Selector::deployment(deployment);
         if let Some(it) = self.groups(host, zone, &ours).await?.into_iter().next() {
+            // Whoever made it may have been cut off before it had its rules: nobody could reach what is behind it.
+            if !self.is_door_open(host, zone, &it.id).await? {
+                self.send(host, self.set_rules_request(zone, &it.id)).await?;
+            }
             return Ok(Group { id: it.id, is_new: false });
         }
         let request = self.create_security_group_request(zone, &format!("mayfly-{deployment}"), labels);
@@ -85,6 +92,17 @@ impl Scaleway {
             return Err(error);
         }
         Ok(Group { id, is_new: true })
+    }
+
+    /// Whether a group lets anybody in at the door. Whom is its owner's business: rules that were narrowed stay.
+    async fn is_door_open<H: Http + Random>(&self, host: &H, zone: &str, group: &str) -> Result<bool, Error> {
+        let path = instance(zone, &format!("/security_groups/{group}/rules?page=1&per_page={PER_PAGE}"));
+        let rules = parse::<Rules>(&self.send(host, self.get_request(&path)).await?)?.rules;
+        let is_door = |it: &ListedRule| {
+            let Some(from) = it.dest_port_from else { return true };
+            (from..=it.dest_port_to.unwrap_or(from)).contains(&DOOR_PORT)
+        };
+        Ok(rules.iter().any(|it| it.action == "accept" && it.direction == "inbound" && is_door(it)))
     }
 
     pub(super) async fn delete_security_group<H: Http + Random>(

@@ -194,6 +194,38 @@ fn a_group_whose_ports_cannot_be_opened_does_not_stay() {
 }
 
 #[test]
+fn a_group_that_was_left_without_its_rules_gets_them() {
+    let open = text_of("ec2", "describe_security_groups.ours");
+    let (before, ours) = open.rsplit_once("<fromPort>443</fromPort>").expect("a rule");
+    let ours = ours.replacen("<toPort>443</toPort>", "<toPort>22</toPort>", 1);
+    let only_ssh = format!("{before}<fromPort>22</fromPort>{ours}");
+    let outcome = |listed: String, ports: &'static [&'static str], answer: &str| {
+        let mut calls = prepared(REGION);
+        calls[2] = groups(REGION).answers(200, listed);
+        let authorize = any_call(REGION, "AuthorizeSecurityGroupIngress").checked(move |it| {
+            assert_eq!(it["GroupId"], GROUP);
+            let sent = (1..).map_while(|at| it[format!("IpPermissions.{at}.FromPort")].as_str());
+            assert_eq!(sent.collect::<Vec<_>>(), ports);
+        });
+        let status = if answer.starts_with("error") { 400 } else { 200 };
+        let script = Script::new()
+            .side_by_side(calls)
+            .in_order((!ports.is_empty()).then(|| gives(authorize, status, answer)))
+            .then(gives(place(0, IMAGE), 400, "error.vcpu_limit"));
+        failed(suite::create_by(&Ec2, script)).0
+    };
+    let none = |text: &str| text.replace("<ipProtocol>tcp</ipProtocol>", "<ipProtocol>icmp</ipProtocol>");
+    assert_eq!(outcome(none(&open), &["443", "80", "22"], "authorize_ingress.done"), ErrorKind::Quota);
+    assert_eq!(outcome(only_ssh, &["443", "80"], "authorize_ingress.done"), ErrorKind::Quota);
+    // Its maker has opened them meanwhile.
+    assert_eq!(outcome(none(&open), &["443", "80", "22"], "error.permission_duplicate"), ErrorKind::Quota);
+    // What somebody narrowed stays so.
+    let all = open.replace("<ipProtocol>tcp</ipProtocol>", "<ipProtocol>-1</ipProtocol>");
+    assert_eq!(outcome(all, &[], ""), ErrorKind::Quota);
+    assert_eq!(outcome(open.replace("0.0.0.0/0", "203.0.113.0/24"), &[], ""), ErrorKind::Quota);
+}
+
+#[test]
 fn a_group_that_the_reaper_took_is_made_again() {
     let script = Script::new().side_by_side(prepared(REGION)).then(gives(
         place(0, IMAGE),

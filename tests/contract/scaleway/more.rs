@@ -5,12 +5,14 @@ use mayfly::providers::{Billed, ErrorKind, Leftover, Provider};
 use serde_json::{Value, json};
 
 use super::{
-    BEHIND, OURS, Scaleway, ZONE, catalogue_of, delete, get, gives, instance, list_images, list_page,
-    one_image, one_snapshot, post, servers, snapshot_tagged, value,
+    BEHIND, GROUP, IMAGE, OURS, Scaleway, ZONE, are_the_rules, catalogue_of, delete, get, gives, group,
+    images, instance, list_images, list_page, one_image, one_snapshot, place, post, rules, servers,
+    snapshot_tagged, value,
 };
+use crate::suite;
 use crate::support::block_on;
 use crate::support::host::TestHost;
-use crate::support::script::{self, Script};
+use crate::support::script::{self, Exchange, Script};
 use crate::vendor::{Known, Vendor};
 
 /// With two zones.
@@ -175,6 +177,43 @@ fn groups_of_many_zones_are_looked_for_in_every_other_period() {
         host.requests().len()
     };
     assert_eq!([asked(4 * PERIOD_SECS), asked(5 * PERIOD_SECS)], [30, 20]);
+}
+
+#[test]
+fn a_group_that_was_left_without_its_rules_gets_them() {
+    let zone = suite::PLACES[0].1;
+    let quota = || gives(place(0, IMAGE), 403, "error.quotas_exceeded");
+    let outcome = |listed: Value, and: Option<Exchange>| {
+        let script = Script::new().then(images(zone)).then(group(zone));
+        let script =
+            script.then(rules(zone).gives(200, &json!({ "rules": listed }))).in_order(and).then(quota());
+        suite::create_by(&Scaleway, script).map(|it| it.vm.id).map_err(|(error, _)| error.kind)
+    };
+    let rule = |direction: &str, action: &str, from: Value, to: Value| {
+        json!({"action": action, "direction": direction, "protocol": "TCP", "ip_range": "203.0.113.0/24",
+               "dest_port_from": from, "dest_port_to": to})
+    };
+    let set = || {
+        let call = script::put(instance(zone, &format!("/security_groups/{GROUP}/rules")));
+        Some(gives(call.checked(are_the_rules), 200, "set_rules.done"))
+    };
+    for closed in [
+        json!([]),
+        json!([rule("outbound", "accept", json!(443), json!(null))]),
+        json!([rule("inbound", "drop", json!(443), json!(null))]),
+        json!([rule("inbound", "accept", json!(22), json!(80))]),
+    ] {
+        // The group is not this call's to take back.
+        assert_eq!(outcome(closed, set()), Err(ErrorKind::Quota));
+    }
+    // What somebody narrowed stays so.
+    for open in [
+        json!([rule("inbound", "accept", json!(443), json!(null))]),
+        json!([rule("inbound", "accept", json!(1), json!(1024))]),
+        json!([rule("inbound", "accept", json!(null), json!(null))]),
+    ] {
+        assert_eq!(outcome(open, None), Err(ErrorKind::Quota));
+    }
 }
 
 #[test]

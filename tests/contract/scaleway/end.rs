@@ -1,0 +1,94 @@
+//! How servers end at Scaleway, by what they are doing and what hangs on them.
+
+use mayfly::providers::ErrorKind;
+use serde_json::json;
+
+use super::{
+    IMAGE, NATIVES, SCALEWAY_API_URL, Scaleway, VOLUME, ZONE, action, booted, delete, disk_tagged, gives,
+    images, in_state, instance, made, one_server, place, server, there_is_a_group,
+};
+use crate::suite::{self, PLACES};
+use crate::support::block_on;
+use crate::support::host::TestHost;
+use crate::support::script::{self, Script};
+use crate::vendor::{Known, Vendor as _};
+
+fn deleted(script: Script) -> (Result<(), ErrorKind>, usize) {
+    let host = TestHost::new(script);
+    let deleted = block_on(Scaleway.provider().delete(&host, NATIVES[0])).map_err(|it| it.kind);
+    (deleted, host.sleeps_ms().len())
+}
+
+#[test]
+fn what_its_own_system_shut_down_is_switched_off_before_it_is_deleted() {
+    let look = |state, actions: &[&str]| Scaleway.get().gives(200, &in_state(state, actions));
+    let script = Script::new()
+        .then(look("stopped in place", &["poweron", "backup", "poweroff"]))
+        .then(gives(action("poweroff"), 202, "action.accepted"))
+        .then(look("stopping", &["stop_in_place", "backup"]))
+        .then(look("stopped", &["poweron", "backup"]))
+        .then(delete(&one_server()).answers(204, ""))
+        .then(delete(&format!("/volumes/{VOLUME}")).answers(204, ""));
+    assert_eq!(deleted(script), (Ok(()), 2));
+}
+
+#[test]
+fn a_server_that_may_not_be_terminated_is_switched_off_and_deleted() {
+    let running = || Scaleway.get().answers(200, Scaleway.one(&Known::ours(0)));
+    let script = Script::new()
+        .then(running())
+        .in_order((0..3).map(|_| gives(action("terminate"), 412, "error.precondition_failed")))
+        .then(running())
+        .then(gives(action("poweroff"), 202, "action.accepted"))
+        .then(Scaleway.get().gives(200, &in_state("stopped", &["poweron", "backup"])))
+        .then(delete(&one_server()).answers(204, ""))
+        .then(delete(&format!("/volumes/{VOLUME}")).answers(204, ""));
+    assert_eq!(deleted(script).0, Ok(()));
+}
+
+#[test]
+fn block_volumes_and_reserved_addresses_are_deleted_after_their_server() {
+    let mut server = server(&Known::ours(0));
+    server["volumes"]["0"]["volume_type"] = "sbs_volume".into();
+    server["public_ips"][0]["dynamic"] = false.into();
+    let ip = server["public_ips"][0]["id"].as_str().expect("an id").to_owned();
+    let server = json!({ "server": server });
+    let volume = format!("{SCALEWAY_API_URL}/block/v1alpha1/zones/{ZONE}/volumes/{VOLUME}");
+    let script = Script::new()
+        .then(Scaleway.get().gives(200, &server))
+        .then(gives(action("terminate"), 202, "action.accepted"))
+        .then(Scaleway.get().gives(200, &server))
+        .then(Scaleway.gone(Scaleway.get()))
+        .then(script::delete(volume).answers(204, ""))
+        .then(delete(&format!("/ips/{ip}")).answers(204, ""));
+    assert_eq!(deleted(script), (Ok(()), 2));
+}
+
+#[test]
+fn a_server_that_stays_on_its_way_is_not_reported_as_deleted() {
+    let looks =
+        (0..8).map(|_| Scaleway.get().gives(200, &in_state("starting", &["stop_in_place", "backup"])));
+    assert_eq!(deleted(Script::new().in_order(looks)), (Err(ErrorKind::Locked), 7));
+}
+
+#[test]
+fn a_server_that_cannot_be_started_is_deleted_again_and_the_next_place_tried() {
+    let zones = [PLACES[0].1, PLACES[1].1];
+    let user_data = format!("{}/user_data/cloud-init", one_server());
+    let script = Script::new()
+        .then(images(zones[0]))
+        .append(&there_is_a_group(zones[0]))
+        .then(made(place(0, IMAGE)))
+        .then(script::patch(instance(ZONE, &user_data)).text("#cloud-config\n# place-1\n").answers(204, ""))
+        .then(disk_tagged())
+        .then(gives(action("poweron"), 403, "error.out_of_stock"))
+        .then(Scaleway.get().gives(200, &in_state("stopped", &["poweron", "backup"])))
+        .then(delete(&one_server()).answers(204, ""))
+        .then(delete(&format!("/volumes/{VOLUME}")).answers(204, ""))
+        .then(images(zones[1]))
+        .append(&there_is_a_group(zones[1]))
+        .then(made(place(1, IMAGE)));
+    let created = suite::create_by(&Scaleway, booted(script, 1)).map_err(|(error, _)| error.sentence());
+    let outcomes: Vec<&str> = created.expect("a VM").attempts.iter().map(|it| it.outcome).collect();
+    assert_eq!(outcomes, ["provider_capacity", "created"]);
+}
