@@ -20,7 +20,7 @@ use super::{Error, ErrorKind, MAX_PAGES, RateBudget, side_by_side};
 use crate::config::ScalewayConfig;
 use crate::encoding::from_rfc3339;
 use crate::http::{Http, Method, PROVIDER_TIMEOUT_MS, Random, Request, Response};
-use crate::labels::{LabelChange, LabelSet, Selector, VmLabels, pairs};
+use crate::labels::{DEPLOYMENT, LabelChange, LabelSet, MANAGED_BY, OWNER, Selector, VM, VmLabels, pairs};
 use crate::model::{ProviderName, Vm, VmId, VmState};
 use crate::secret::Secret;
 use crate::workspace::Market;
@@ -29,6 +29,8 @@ use crate::workspace::Market;
 pub const USER_DATA_MAX_BYTES: usize = 32_768;
 /// Largest page.
 const PER_PAGE: usize = 100;
+/// What disks and the snapshots of disks are labelled with: whose they are.
+const OF_DISK: [&str; 4] = [MANAGED_BY, DEPLOYMENT, OWNER, VM];
 /// Characters of a zone such as `fr-par-1`.
 const ZONE_CHARS: usize = 8;
 /// How much a listing has on all its pages.

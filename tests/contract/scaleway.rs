@@ -176,13 +176,13 @@ fn booted(script: Script, place: usize) -> Script {
 }
 
 fn disk_tagged() -> Exchange {
-    let tags = json!([
-        "managed-by=mayfly",
-        "mayfly-deployment=mayfly",
-        format!("mayfly-vm={VM}"),
-        "mayfly-owner=default"
-    ]);
-    let call = script::patch(instance(ZONE, &format!("/volumes/{VOLUME}"))).json(json!({ "tags": tags }));
+    let call = script::patch(instance(ZONE, &format!("/volumes/{VOLUME}"))).checked(|it| {
+        let mut tags: Vec<&str> =
+            it["tags"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        tags.sort_unstable();
+        let vm = format!("mayfly-vm={VM}");
+        assert_eq!(tags, ["managed-by=mayfly", "mayfly-deployment=mayfly", "mayfly-owner=default", &vm]);
+    });
     gives(call, 200, "volume.tagged")
 }
 
@@ -306,6 +306,7 @@ impl Vendor for Scaleway {
             // A DELETE leaves the disk.
             Some(state) => Script::new()
                 .then(self.get().answers(200, self.one(&Known { state, ..Known::ours(0) })))
+                .then(disk_tagged())
                 .then(delete(&one_server()).answers(204, ""))
                 .then(delete(&format!("/volumes/{VOLUME}")).answers(204, "")),
             None => Script::new().then(self.gone(self.get())),

@@ -5,9 +5,11 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::schema::{CreateServer, LocalImages, NewVolume, Server, ServerAnswer, Tags};
-use super::{Error, ErrorKind, NAME, Scaleway, instance, native, parse, server_path, split, tags_of};
+use super::{
+    Error, ErrorKind, NAME, OF_DISK, Scaleway, instance, native, parse, server_path, split, tags_of,
+};
 use crate::http::{Host, Http, Method, Random, Request};
-use crate::labels::Selector;
+use crate::labels::{LabelSet, Selector};
 use crate::model::{ProviderName, Vm, VmState};
 use crate::providers::creation::{Rendered, Steps};
 use crate::providers::{Offer, Plan, Power, RateBudget, Source};
@@ -78,11 +80,13 @@ impl Scaleway {
         rendered: &Rendered,
     ) -> Result<Vec<String>, Error> {
         let id = native(&server.zone, &server.id);
+        let of_disk = rendered.labels.iter().filter(|(key, _)| OF_DISK.contains(&key.as_str())).cloned();
+        let of_disk: LabelSet = of_disk.collect();
         self.send(host, self.user_data_request(&id, &rendered.user_data)).await?;
         let mut warnings = Vec::new();
-        for volume in server.volumes.values().filter(|it| it.volume_type == "l_ssd") {
+        for volume in server.volumes.values().filter(|it| it.kind == "l_ssd") {
             let path = instance(&server.zone, &format!("/volumes/{}", volume.id));
-            let request = self.json_request(Method::Patch, &path, &Tags { tags: tags_of(&shared(rendered)) });
+            let request = self.json_request(Method::Patch, &path, &Tags { tags: tags_of(&of_disk) });
             if let Err(error) = self.send(host, request).await {
                 warnings.push(format!("the disk could not be labelled: {}", error.sentence()));
             }
@@ -90,13 +94,6 @@ impl Scaleway {
         self.send_once(host, self.power_request(&id, Power::Start)).await?;
         Ok(warnings)
     }
-}
-
-/// The labels of a disk: whose it is.
-fn shared(rendered: &Rendered) -> crate::labels::LabelSet {
-    use crate::labels::{DEPLOYMENT, MANAGED_BY, OWNER, VM};
-    let is_wanted = |key: &str| [MANAGED_BY, DEPLOYMENT, OWNER, VM].contains(&key);
-    rendered.labels.iter().filter(|(key, _)| is_wanted(key)).cloned().collect()
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "disks are far below 2^53 bytes")]

@@ -1,10 +1,12 @@
 //! The end of a server at Scaleway, by what its `allowed_actions` say: `terminate` where it is allowed, which takes local disks
-//! and the dynamic address along; else power off, wait, DELETE, and everything that a DELETE leaves behind. When to end one is
-//! decided by the callers.
+//! and the dynamic address along; else power off, wait, DELETE, and the disk that a DELETE leaves behind. What somebody has
+//! attached outlives its server: volumes of block storage and reserved addresses are never ours, a further local disk is where
+//! its tags say so. When to end one is decided by the callers.
 
-use super::schema::Server;
-use super::{Error, ErrorKind, NAME, Scaleway, absent_is_fine, block, instance, server_path};
+use super::schema::{Server, Volume};
+use super::{Error, ErrorKind, NAME, OF_DISK, Scaleway, absent_is_fine, instance, labels_of, server_path};
 use crate::http::{Http, Random, Request};
+use crate::labels::{DEPLOYMENT, VM};
 use crate::providers::Power;
 
 /// Looks at a server that is on its way, and the pause between them.
@@ -19,30 +21,20 @@ impl Scaleway {
         self.delete_path_request(&server_path(native))
     }
 
-    /// Deletes a server and what would outlive it; that it is gone already is success. One that is still on its way is an error
-    /// that asks for another try.
+    /// Deletes a server with its own disk; that it is gone already is success. One that is still on its way is an error that asks
+    /// for another try.
     pub async fn delete<H: Http + Random>(&self, host: &H, native: &str) -> Result<(), Error> {
         let mut is_switched_off = false;
         let mut may_terminate = true;
-        let mut terminated: Option<Server> = None;
         for look in 0..LOOKS {
             if look > 0 {
                 host.sleep_ms(LOOK_PAUSE_MS).await;
             }
-            let Some(server) = self.server(host, native).await? else {
-                return match terminated {
-                    Some(server) => self.delete_survivors(host, &server, false).await,
-                    None => Ok(()),
-                };
-            };
+            let Some(server) = self.server(host, native).await? else { return Ok(()) };
             let allows = |action: &str| server.allowed_actions.iter().any(|it| it == action);
-            if terminated.is_some() {
-                continue;
-            }
-            if may_terminate && allows("terminate") {
+            if may_terminate && allows("terminate") && !has_anothers_disk(&server) {
                 match self.send(host, self.action_request(native, "terminate")).await {
-                    Ok(_) if !has_survivors(&server) => return Ok(()),
-                    Ok(_) => terminated = Some(server),
+                    Ok(_) => return Ok(()),
                     Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
                     // Somebody else acts on it: the next look shows what came of that.
                     Err(error) if error.kind == ErrorKind::Locked => {}
@@ -53,8 +45,9 @@ impl Scaleway {
                     Err(error) => return Err(error),
                 }
             } else if server.state == "stopped" {
+                self.tag_disks(host, &server).await?;
                 match absent_is_fine(self.send(host, self.delete_request(native)).await) {
-                    Ok(()) => return self.delete_survivors(host, &server, true).await,
+                    Ok(()) => return self.delete_disks(host, &server).await,
                     Err(error) if error.kind == ErrorKind::Locked => {}
                     Err(error) => return Err(error),
                 }
@@ -84,32 +77,44 @@ impl Scaleway {
         }
     }
 
-    /// Deletes disks and addresses of a server that is gone. Local disks outlive a DELETE, but not a `terminate`.
-    async fn delete_survivors<H: Http + Random>(
-        &self,
-        host: &H,
-        server: &Server,
-        with_local: bool,
-    ) -> Result<(), Error> {
-        let zone = &server.zone;
-        for volume in server.volumes.values() {
-            let path = match volume.volume_type.as_str() {
-                "sbs_volume" => block(zone, &format!("/volumes/{}", volume.id)),
-                "l_ssd" if with_local => instance(zone, &format!("/volumes/{}", volume.id)),
-                _ => continue,
-            };
-            absent_is_fine(self.send(host, self.delete_path_request(&path)).await)?;
+    /// Tags what a DELETE leaves, as far as it was not at its creation: it is a leftover then, whatever happens in between.
+    async fn tag_disks<H: Http + Random>(&self, host: &H, server: &Server) -> Result<(), Error> {
+        let mut labels = labels_of(&server.tags);
+        labels.retain(|key, _| OF_DISK.contains(&key.as_str()));
+        for disk in own_disks(server).filter(|it| !is_tagged(server, it)) {
+            absent_is_fine(self.send(host, self.tag_request(&disk_path(server, disk), &labels)).await)?;
         }
-        for ip in server.public_ips.iter().filter(|it| !it.dynamic) {
-            let path = instance(zone, &format!("/ips/{}", ip.id));
-            absent_is_fine(self.send(host, self.delete_path_request(&path)).await)?;
+        Ok(())
+    }
+
+    async fn delete_disks<H: Http + Random>(&self, host: &H, server: &Server) -> Result<(), Error> {
+        for disk in own_disks(server) {
+            self.delete_when_free(host, &disk_path(server, disk)).await?;
         }
         Ok(())
     }
 }
 
-/// Whether something of a server outlives its termination.
-fn has_survivors(server: &Server) -> bool {
-    server.volumes.values().any(|it| it.volume_type == "sbs_volume")
-        || server.public_ips.iter().any(|it| !it.dynamic)
+fn disk_path(server: &Server, disk: &Volume) -> String {
+    instance(&server.zone, &format!("/volumes/{}", disk.id))
+}
+
+/// The local disk that a server was made with, and those whose tags name the same VM.
+fn own_disks(server: &Server) -> impl Iterator<Item = &Volume> {
+    local_disks(server).filter(|(place, it)| *place == "0" || is_tagged(server, it)).map(|(_, it)| it)
+}
+
+/// `terminate` would take it along.
+fn has_anothers_disk(server: &Server) -> bool {
+    local_disks(server).count() > own_disks(server).count()
+}
+
+fn local_disks(server: &Server) -> impl Iterator<Item = (&str, &Volume)> {
+    let disks = server.volumes.iter().filter(|(_, it)| it.kind == "l_ssd");
+    disks.map(|(place, it)| (place.as_str(), it))
+}
+
+fn is_tagged(server: &Server, disk: &Volume) -> bool {
+    let (ours, its) = (labels_of(&server.tags), labels_of(&disk.tags));
+    [DEPLOYMENT, VM].iter().all(|key| its.get(*key).is_some_and(|it| ours.get(*key) == Some(it)))
 }

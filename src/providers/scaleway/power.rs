@@ -9,11 +9,11 @@ use super::schema::{
     BackupVolume, Image, ImageAnswer, Images, ListedVolume, ServerAction, Snapshots, TaskAnswer,
 };
 use super::{
-    Error, ErrorKind, PER_PAGE, Scaleway, absent_is_fine, block, found, instance, labels_of, native, parse,
-    secs, server_path, split,
+    Error, ErrorKind, OF_DISK, PER_PAGE, Scaleway, absent_is_fine, block, found, instance, labels_of, native,
+    parse, secs, server_path, split,
 };
 use crate::http::{Http, Method, Random, Request};
-use crate::labels::{DEPLOYMENT, LabelSet, MANAGED_BY, MAYFLY, OWNER, REPO, Selector, VM, tags};
+use crate::labels::{DEPLOYMENT, LabelSet, MANAGED_BY, MAYFLY, REPO, Selector, tags};
 use crate::providers::send::malformed;
 use crate::providers::{Power, Snapshot, side_by_side};
 
@@ -58,7 +58,7 @@ impl Scaleway {
     ) -> Result<Option<Snapshot>, Error> {
         let Some(server) = self.server(host, id).await? else { return Ok(None) };
         let labels: BTreeMap<String, String> = labels.iter().cloned().collect();
-        let local = server.volumes.values().filter(|it| it.volume_type == "l_ssd");
+        let local = server.volumes.values().filter(|it| it.kind == "l_ssd");
         let volumes = local.map(|it| (it.id.as_str(), BackupVolume { volume_type: "l_ssd" })).collect();
         let name = name_of(description, &labels);
         let body = ServerAction { action: "backup", name: Some(&name), volumes };
@@ -131,7 +131,7 @@ impl Scaleway {
         };
         let (zone, _) = split(native);
         let mut labels = labels_of(&image.tags);
-        labels.retain(|key, _| [MANAGED_BY, DEPLOYMENT, OWNER, VM].contains(&key.as_str()));
+        labels.retain(|key, _| OF_DISK.contains(&key.as_str()));
         if !labels.contains_key(DEPLOYMENT) {
             return Err(Error::new(super::NAME, ErrorKind::Locked, "has not taken the image's tags yet"));
         }
@@ -170,7 +170,7 @@ impl Image {
     /// The snapshots behind it, and whether each is of a local disk.
     fn snapshots(&self) -> impl Iterator<Item = (&str, bool)> {
         let root = (&self.root_volume.id, &self.root_volume.volume_type);
-        let extra = self.extra_volumes.values().map(|it| (&it.id, &it.volume_type));
+        let extra = self.extra_volumes.values().map(|it| (&it.id, &it.kind));
         let is_local = |kind: &str| !kind.starts_with("sbs");
         std::iter::once(root).chain(extra).map(move |(id, kind)| (id.as_str(), is_local(kind)))
     }
@@ -204,7 +204,8 @@ fn snapshot(zone: &str, image: Image, deployment: &str) -> Snapshot {
             labels.insert(MANAGED_BY.to_owned(), MAYFLY.to_owned());
             labels.insert(DEPLOYMENT.to_owned(), deployment.to_owned());
         }
-        description = said.to_owned();
+        let end = said.len();
+        description.truncate(end);
     }
     let size_gb = image.root_volume.size / GB_BYTES;
     Snapshot {

@@ -35,17 +35,17 @@ pub(in crate::providers) struct Server {
 
 #[derive(Deserialize)]
 pub(in crate::providers) struct Ip {
-    pub id: String,
     pub address: String,
     pub family: String,
-    #[serde(default)]
-    pub dynamic: bool,
 }
 
 #[derive(Deserialize)]
 pub(in crate::providers) struct Volume {
     pub id: String,
-    pub volume_type: String,
+    #[serde(rename = "volume_type")]
+    pub kind: String,
+    #[serde(default)]
+    pub tags: Vec<String>,
 }
 
 #[derive(Deserialize)]

@@ -1,11 +1,11 @@
 //! How servers end at Scaleway, by what they are doing and what hangs on them.
 
 use mayfly::providers::ErrorKind;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
-    IMAGE, NATIVES, SCALEWAY_API_URL, Scaleway, VOLUME, ZONE, action, booted, delete, disk_tagged, gives,
-    images, in_state, instance, made, one_server, place, server, there_is_a_group,
+    IMAGE, NATIVES, Scaleway, VM, VOLUME, ZONE, action, booted, delete, disk_tagged, gives, images, in_state,
+    instance, made, one_server, place, there_is_a_group,
 };
 use crate::suite::{self, PLACES};
 use crate::support::block_on;
@@ -27,6 +27,7 @@ fn what_its_own_system_shut_down_is_switched_off_before_it_is_deleted() {
         .then(gives(action("poweroff"), 202, "action.accepted"))
         .then(look("stopping", &["stop_in_place", "backup"]))
         .then(look("stopped", &["poweron", "backup"]))
+        .then(disk_tagged())
         .then(delete(&one_server()).answers(204, ""))
         .then(delete(&format!("/volumes/{VOLUME}")).answers(204, ""));
     assert_eq!(deleted(script), (Ok(()), 2));
@@ -41,27 +42,81 @@ fn a_server_that_may_not_be_terminated_is_switched_off_and_deleted() {
         .then(running())
         .then(gives(action("poweroff"), 202, "action.accepted"))
         .then(Scaleway.get().gives(200, &in_state("stopped", &["poweron", "backup"])))
+        .then(disk_tagged())
+        .then(delete(&one_server()).answers(204, ""))
+        .then(delete(&format!("/volumes/{VOLUME}")).answers(204, ""));
+    assert_eq!(deleted(script).0, Ok(()));
+}
+
+/// Switched off, with a further local disk, a volume of block storage and a reserved address.
+fn laden(state: &str, actions: &[&str], tags: &[&str]) -> Value {
+    let mut server = in_state(state, actions)["server"].take();
+    server["volumes"]["1"] = server["volumes"]["0"].clone();
+    server["volumes"]["1"]["id"] = OTHER_VOLUME.into();
+    server["volumes"]["1"]["tags"] = json!(tags);
+    server["volumes"]["2"] =
+        json!({"id": "33333333-f471-4cf4-a7da-fbfbbd33fb19", "volume_type": "sbs_volume"});
+    server["public_ips"][0]["dynamic"] = false.into();
+    json!({ "server": server })
+}
+
+const OTHER_VOLUME: &str = "22222222-f471-4cf4-a7da-fbfbbd33fb19";
+
+#[test]
+fn what_somebody_attached_outlives_its_server() {
+    // `terminate` would take the further disk along.
+    let tags = ["managed-by=mayfly", "mayfly-deployment=mayfly", "mayfly-vm=another"];
+    let script = Script::new()
+        .then(Scaleway.get().gives(200, &laden("running", &["poweroff", "terminate"], &tags)))
+        .then(gives(action("poweroff"), 202, "action.accepted"))
+        .then(Scaleway.get().gives(200, &laden("stopped", &["poweron", "backup"], &tags)))
+        .then(disk_tagged())
         .then(delete(&one_server()).answers(204, ""))
         .then(delete(&format!("/volumes/{VOLUME}")).answers(204, ""));
     assert_eq!(deleted(script).0, Ok(()));
 }
 
 #[test]
-fn block_volumes_and_reserved_addresses_are_deleted_after_their_server() {
-    let mut server = server(&Known::ours(0));
-    server["volumes"]["0"]["volume_type"] = "sbs_volume".into();
-    server["public_ips"][0]["dynamic"] = false.into();
-    let ip = server["public_ips"][0]["id"].as_str().expect("an id").to_owned();
-    let server = json!({ "server": server });
-    let volume = format!("{SCALEWAY_API_URL}/block/v1alpha1/zones/{ZONE}/volumes/{VOLUME}");
+fn a_further_disk_that_says_it_is_its_vms_goes_with_it() {
+    let vm = format!("mayfly-vm={VM}");
+    let tags = ["managed-by=mayfly", "mayfly-deployment=mayfly", &vm];
     let script = Script::new()
-        .then(Scaleway.get().gives(200, &server))
-        .then(gives(action("terminate"), 202, "action.accepted"))
-        .then(Scaleway.get().gives(200, &server))
-        .then(Scaleway.gone(Scaleway.get()))
-        .then(script::delete(volume).answers(204, ""))
-        .then(delete(&format!("/ips/{ip}")).answers(204, ""));
+        .then(Scaleway.get().gives(200, &laden("stopped", &["poweron", "backup"], &tags)))
+        .then(disk_tagged())
+        .then(delete(&one_server()).answers(204, ""))
+        .then(delete(&format!("/volumes/{VOLUME}")).answers(204, ""))
+        .then(delete(&format!("/volumes/{OTHER_VOLUME}")).answers(204, ""));
+    assert_eq!(deleted(script).0, Ok(()));
+    let script = Script::new()
+        .then(Scaleway.get().gives(200, &laden("running", &["poweroff", "terminate"], &tags)))
+        .then(gives(action("terminate"), 202, "action.accepted"));
+    assert_eq!(deleted(script).0, Ok(()));
+}
+
+#[test]
+fn a_disk_that_is_still_in_use_is_asked_to_go_again_and_stays_a_leftover() {
+    let gone = || {
+        Script::new()
+            .then(Scaleway.get().gives(200, &in_state("stopped", &["poweron", "backup"])))
+            .then(disk_tagged())
+            .then(delete(&one_server()).answers(204, ""))
+    };
+    let in_use = || gives(delete(&format!("/volumes/{VOLUME}")), 400, "error.still_in_use");
+    let script =
+        gone().then(in_use()).then(in_use()).then(delete(&format!("/volumes/{VOLUME}")).answers(204, ""));
     assert_eq!(deleted(script), (Ok(()), 2));
+    // Its tags say whose it is before its server is gone: the reaper's list of leftovers has it.
+    let script = gone().in_order((0..8).map(|_| in_use()));
+    assert_eq!(deleted(script), (Err(ErrorKind::Locked), 7));
+}
+
+#[test]
+fn a_disk_that_cannot_be_tagged_keeps_its_server() {
+    let refused = || script::patch(instance(ZONE, &format!("/volumes/{VOLUME}"))).answers(500, "");
+    let script = Script::new()
+        .then(Scaleway.get().gives(200, &in_state("stopped", &["poweron", "backup"])))
+        .in_order((0..3).map(|_| refused()));
+    assert_eq!(deleted(script).0, Err(ErrorKind::Unavailable));
 }
 
 #[test]
@@ -83,6 +138,7 @@ fn a_server_that_cannot_be_started_is_deleted_again_and_the_next_place_tried() {
         .then(disk_tagged())
         .then(gives(action("poweron"), 403, "error.out_of_stock"))
         .then(Scaleway.get().gives(200, &in_state("stopped", &["poweron", "backup"])))
+        .then(disk_tagged())
         .then(delete(&one_server()).answers(204, ""))
         .then(delete(&format!("/volumes/{VOLUME}")).answers(204, ""))
         .then(images(zones[1]))
