@@ -7,6 +7,7 @@ mod backup;
 mod ceilings;
 mod cleanup;
 mod create;
+mod cut_off;
 mod golden;
 mod health;
 

@@ -10,7 +10,7 @@ use super::auth::Authorized;
 use super::placement::{choose, source_of};
 use super::vms::{key_of, mine};
 use super::wire::{AttemptBody, VmBody, json};
-use super::{Ctx, Problem, ceilings, read_body, restore, seal};
+use super::{Ctx, Problem, ceilings, cut_off, read_body, restore, seal};
 use crate::backup;
 use crate::encoding::base32;
 use crate::http::{Body, Caller, Host, Random, Reply};
@@ -122,7 +122,8 @@ pub(super) async fn create<H: Host>(
 
 /// Creates a VM:
 /// 1. refuses user data over the provider's limit: 422;
-/// 2. looks for a VM that the same request made, and answers with it, or 422 if the body was another;
+/// 2. looks for a VM that the same request made, and answers with it, or 422 if the body was another; one that was never
+///    switched on is no answer;
 /// 3. resolves the size from live types: 400 for an unknown location, 503 where nothing can be ordered;
 /// 4. refuses what would pass a ceiling: 429 with the figures;
 /// 5. creates it, one place after the other, or gives the provider's error with every attempt;
@@ -146,8 +147,11 @@ pub(super) async fn make<H: Host>(
     };
     let (known, catalogue) =
         futures_util::future::join(known, provider.catalogue(ctx.host, ctx.now_secs)).await;
-    if let (Some(vm), Some(idempotency)) = (settle(ctx, provider, known?).await?, idempotency) {
-        return known_by(vm, idempotency);
+    if let Some(idempotency) = idempotency {
+        let known = cut_off::without(ctx, provider, known?, &idempotency.body).await?;
+        if let Some(vm) = settle(ctx, provider, known).await? {
+            return known_by(vm, idempotency);
+        }
     }
     let snapshot = source_of(ctx, who, provider, spec).await?;
     let offers = choose(ctx, provider, &catalogue?, spec, snapshot.as_ref()).await?;

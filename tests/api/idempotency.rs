@@ -96,6 +96,64 @@ fn a_repeated_request_answers_with_the_vm_that_exists() {
     is_replay_of_the_first(&send(&body(), &TestHost::new(script)));
 }
 
+/// Where creating a server and switching it on are two calls, a first try that was cut off leaves one that is off.
+fn cut_off(created: &str) -> Server {
+    made(4711, VM, created).set("status", "off")
+}
+
+fn look(server: &Server) -> Exchange {
+    get("/servers/4711").gives(200, &server.one())
+}
+
+#[test]
+fn a_vm_that_was_never_switched_on_is_no_answer_and_made_anew() {
+    let script = Script::new()
+        .side_by_side(catalogue().into_iter().chain([found(&[cut_off("2026-11-20T09:59:00Z").id(4700)])]))
+        .then(delete("/servers/4700").fixture(200, "delete_server.accepted"))
+        .side_by_side(prepared())
+        .then(post("/servers").computes(201, |it| creation::made_from(it).creation()))
+        .then(address_ids())
+        .side_by_side(addresses())
+        .then(found(&[made(4711, &vm_id(), "2026-11-20T10:00:00Z")]));
+    let host = TestHost::new(script);
+    let answer = send(&body(), &host);
+    answer.ok(201);
+    assert_eq!(answer.header("idempotent-replayed"), None);
+    host.finish();
+    assert!(host.log_lines().iter().any(|it| it["event"] == "deleted" && it["detail"] == "never started"));
+}
+
+#[test]
+fn a_vm_that_may_be_switched_on_any_moment_is_waited_for() {
+    let young = || cut_off("2026-11-20T09:59:58Z");
+    let listed = || Script::new().side_by_side(catalogue().into_iter().chain([found(&[young()])]));
+    // The other request goes on.
+    let host = TestHost::new(listed().then(look(&young())).then(look(&first())));
+    is_replay_of_the_first(&send(&body(), &host));
+    assert_eq!(host.sleeps_ms(), [1000, 1000]);
+    // It may have been cut off: later it is made anew.
+    let host = TestHost::new(listed().in_order((0..3).map(|_| look(&young()))));
+    let answer = send(&body(), &host);
+    assert_eq!(answer.kind(), (409, "still_creating".to_owned()));
+    assert_eq!(answer.header("retry-after"), Some("58"));
+}
+
+#[test]
+fn a_vm_that_somebody_stopped_is_an_answer() {
+    let old = "2026-11-20T09:59:00Z";
+    for (label, value) in
+        [("mayfly-seen", "1795168700"), ("mayfly-phase", "ready"), ("mayfly-expires", "1795428000")]
+    {
+        let stopped = cut_off(old).label(label, value);
+        let script = Script::new().side_by_side(catalogue().into_iter().chain([found(&[stopped])]));
+        is_replay_of_the_first(&send(&body(), &TestHost::new(script)));
+    }
+    // Another body is told of, and deletes nothing.
+    let other = json!({"repo_url": "https://github.com/octo/Other"});
+    let script = Script::new().side_by_side(catalogue().into_iter().chain([found(&[cut_off(old)])]));
+    assert_eq!(send(&other, &TestHost::new(script)).kind(), (422, "idempotency_key_reused".to_owned()));
+}
+
 #[test]
 fn a_repeated_request_succeeds_though_nothing_can_be_ordered_any_more() {
     let broken = vec![

@@ -1,0 +1,59 @@
+//! What a creation leaves that was cut off where creating a server and switching it on are two calls: a VM that is switched off
+//! and knows nothing. Whose it is, and which of several stays, is `create`'s business.
+
+use super::{Ctx, Problem};
+use crate::http::{Clock as _, Host, Http as _};
+use crate::life::Run;
+use crate::model::{Phase, Vm, VmState};
+use crate::providers::Provider;
+use crate::reaper;
+
+/// How long a request may be at work on a server that it made, seconds; looks at one, and the pause between them.
+const MAKING_SECS: u64 = 60;
+const MAKING_LOOKS: u32 = 3;
+const MAKING_PAUSE_MS: u32 = 1000;
+
+/// What a key made from this body, without what a try that was cut off has left: that is deleted, to be made anew. The request
+/// of a young one may be at work on it still: it is waited for a little, then the caller is asked to come again.
+pub(super) async fn without<H: Host>(
+    ctx: &Ctx<'_, H>,
+    provider: &Provider,
+    known: Vec<Vm<'static>>,
+    body: &str,
+) -> Result<Vec<Vm<'static>>, Problem> {
+    let mut whole = Vec::new();
+    for vm in known {
+        let mut vm = Some(vm);
+        for look in 0..=MAKING_LOOKS {
+            let Some(it) = vm.as_ref().filter(|it| was_never_started(it) && it.labels.body == body) else {
+                break;
+            };
+            let wait_secs = (it.created_secs + MAKING_SECS).saturating_sub(ctx.host.now_secs());
+            if wait_secs == 0 {
+                provider.delete(ctx.host, &it.id.native).await?;
+                reaper::log_event(ctx.host, "deleted", it, "never started");
+                vm = None;
+            } else if look == MAKING_LOOKS {
+                let detail = "A request with this Idempotency-Key is still being worked on.";
+                let wait_secs = u32::try_from(wait_secs).unwrap_or(u32::MAX);
+                return Err(Problem::new(409, "still_creating", detail).with_retry_after(wait_secs));
+            } else {
+                ctx.host.sleep_ms(MAKING_PAUSE_MS).await;
+                vm = provider.get(ctx.host, &it.id.native).await?;
+            }
+        }
+        whole.extend(vm);
+    }
+    Ok(whole)
+}
+
+/// Switched off, and as it was created: neither the VM nor anybody else has written a label since.
+fn was_never_started(vm: &Vm<'_>) -> bool {
+    let labels = &vm.labels;
+    let hours = Run::parse(&labels.run).hours;
+    let end = labels.active_secs.zip(hours).map(|(made, hours)| made + u64::from(hours) * 3600);
+    vm.state == VmState::Stopped
+        && labels.phase == Phase::Booting
+        && labels.seen_secs.is_none()
+        && labels.expires_secs == end
+}
