@@ -138,6 +138,68 @@ for (const provider of chosen) describe(provider, () => {
     await assertNothingLeft();
   });
 
+  /** Waits for what the API shows of a VM. */
+  const reaches = (id, what, is) => until(`${id} is ${what}`, async () => {
+    const { body: { vm } } = await worker.api('GET', `/vms/${id}`);
+    return is(vm) && vm;
+  }, { timeoutMs: 30_000 });
+
+  async function stopped(id) {
+    const answer = await worker.api('POST', `/vms/${id}/stop`);
+    assert.equal(answer.status, 202, JSON.stringify(answer.body));
+    return reaches(id, 'stopped', (vm) => vm.state === 'stopped');
+  }
+
+  test('a VM is stopped, started again, and deleted while it is stopped', async () => {
+    await cloud.config({ heartbeat_max_ms: 300 });
+    const id = await created();
+    await isReady(id);
+    const off = await stopped(id);
+    const started = await worker.api('POST', `/vms/${id}/start`);
+    assert.deepEqual([started.status, started.body.vm.phase], [202, 'booting'], JSON.stringify(started.body));
+    const on = await reaches(id, 'ready again', (vm) => vm.services_ready && vm.state === 'running');
+    assert.equal(on.created_at, off.created_at);
+    assert.match(on.ipv4, /^[\d.]+$/);
+    await stopped(id);
+    const deleted = await worker.api('DELETE', `/vms/${id}`);
+    assert.deepEqual([deleted.status, deleted.body.already_gone], [200, false], JSON.stringify(deleted.body));
+    await assertNothingLeft();
+  });
+
+  test('a disk is kept as a snapshot, once, and another VM begins with it', async () => {
+    await cloud.config({ heartbeat_max_ms: 300 });
+    const id = await created();
+    await isReady(id);
+    const asked = await worker.api('POST', `/vms/${id}/snapshots`, { description: 'a good state' });
+    assert.equal(asked.status, 202, JSON.stringify(asked.body));
+    const list = async () => {
+      const { body } = await worker.api('GET', '/snapshots');
+      assert.deepEqual(body.errors, []);
+      return body.snapshots;
+    };
+    const [kept] = await until('a snapshot', async () => {
+      const found = await list();
+      return found[0]?.is_ready && found;
+    }, { timeoutMs: 30_000 });
+    assert.deepEqual([kept.description, kept.is_clean, kept.repo_url, kept.owner], ['a good state', true, REPO, 'default']);
+    assert.ok(kept.size_gb > 0 && kept.monthly_price.amount > 0, JSON.stringify(kept));
+    await reaches(id, 'free to go on', (vm) => vm.want === null);
+    assert.equal((await list()).length, 1, 'it was taken once');
+
+    const second = await created({ snapshot_id: kept.id });
+    const made = (await servers()).find((it) => vendor.idOf(it.id, it.zone) === second);
+    const holds = (value) => vendor.idOf(value, made.zone) === kept.id || Object.values(Object(value)).some((it) => typeof value === 'object' && holds(it));
+    assert.ok(holds(made), `${JSON.stringify(made)} is made from ${kept.id}`);
+    await isReady(second);
+    for (const it of [id, second]) assert.equal((await worker.api('DELETE', `/vms/${it}`)).status, 200);
+    await until('the servers are gone', async () => (await servers()).length === 0);
+    for (const isGone of [false, true]) {
+      const answer = await worker.api('DELETE', `/snapshots/${kept.id}`);
+      assert.deepEqual([answer.status, answer.body.already_gone], [200, isGone], JSON.stringify(answer.body));
+    }
+    await assertNothingLeft();
+  });
+
   test('the same key makes one VM, one after the other and at the same moment', async () => {
     const headers = { 'idempotency-key': 'twice' };
     const id = await created({}, headers);

@@ -1,6 +1,6 @@
 // EC2 against moto, which checks signatures and permissions and keeps a state; what is there afterwards is told by AWS's own
-// client, boto3. Creation, lists, reports of the VM and deletion go through the Worker's API in the real runtime; power and
-// snapshots through the same module built natively (tests/drive), since the API does not offer them yet.
+// client, boto3. Everything that a person or a VM does goes through the Worker's API in the real runtime; the test plays the VM.
+// The same module built natively (tests/drive) tells refusals by their codes.
 //
 // It needs Python with moto and boto3 (MOTO_PYTHON; `npm test` sets it up) and the driver (DRIVE_BIN, built by `npm test`);
 // without moto it is skipped, and says so. moto 5.2 differs from AWS in that
@@ -144,22 +144,37 @@ describe('EC2 against moto', { skip: whyNoMoto() }, () => {
     const relabelled = await instance(HERE, id);
     assert.deepEqual([relabelled.tags['mayfly-phase'], relabelled.tags['mayfly-want']], ['ready', undefined]);
 
-    // Stop and start.
+    // Stop and start: the VM says itself that its work is saved.
     const got = async () => (await worker.api('GET', `/vms/${vm.id}`)).body.vm;
-    assert.deepEqual(await drive(vars, 'stop', native(vm.id)), { ok: true });
+    const stop = await worker.api('POST', `/vms/${vm.id}/stop`);
+    assert.deepEqual([stop.status, stop.body.vm.want], [202, 'stop'], JSON.stringify(stop.body));
+    assert.equal((await instance(HERE, id)).state, 'running', 'it is asked first');
+    const saved = await worker.api('POST', '/vm/progress', { phase: 'stopping', seconds: {} }, { token: file.capability });
+    assert.equal(saved.status, 200, JSON.stringify(saved.body));
     assert.deepEqual([(await instance(HERE, id)).state, (await got()).state], ['stopped', 'stopped']);
-    assert.deepEqual(await drive(vars, 'start', native(vm.id)), { ok: true });
+    const start = await worker.api('POST', `/vms/${vm.id}/start`);
+    assert.deepEqual([start.status, start.body.vm.phase], [202, 'booting'], JSON.stringify(start.body));
     assert.deepEqual([(await instance(HERE, id)).state, (await got()).state], ['running', 'running']);
     assert.equal((await got()).created_at, vm.created_at, 'a restart makes it no younger');
 
-    // A snapshot, which outlives the VM.
-    const { ok: made } = await drive(vars, 'snapshot', native(vm.id), 'before the upgrade');
-    const { ok: [kept, ...others] } = await drive(vars, 'snapshots');
-    assert.deepEqual([kept.native, kept.description, kept.is_ready, others.length], [made.native, 'before the upgrade', true, 0]);
-    assert.deepEqual([kept.labels, kept.locations], [{ 'managed-by': 'mayfly', 'mayfly-deployment': 'mayfly' }, [HERE]]);
+    // A snapshot, which outlives the VM, and another VM from it. One that boots cannot be asked: it is taken at once.
+    const taken = await worker.api('POST', `/vms/${vm.id}/snapshots`, { description: 'before the upgrade' });
+    assert.equal(taken.status, 202, JSON.stringify(taken.body));
+    const { body: { snapshots: [kept, ...others] } } = await worker.api('GET', '/snapshots');
+    assert.deepEqual([kept.id, kept.description, kept.is_ready, others.length], [taken.body.snapshot.id, 'before the upgrade', true, 0]);
+    assert.deepEqual([kept.owner, kept.repo_url, kept.locations], ['default', REPO, [HERE]]);
     const withSnapshot = await aws.state(HERE);
-    assert.deepEqual(withSnapshot.images.map((it) => `${HERE}-${it.id}`), [kept.native]);
-    assert.deepEqual(withSnapshot.snapshots.map((it) => it.tags), [kept.labels]);
+    assert.deepEqual(withSnapshot.images.map((it) => `ec2-${HERE}-${it.id}`), [kept.id]);
+    assert.equal(withSnapshot.images[0].tags['mayfly-vm'], seen.tags['mayfly-vm']);
+    assert.deepEqual(withSnapshot.snapshots.map((it) => it.tags), [withSnapshot.images[0].tags]);
+    const second = await create({ snapshot_id: kept.id });
+    assert.equal(second.status, 201, JSON.stringify(second.body));
+    const itsId = idIn(second.body.vm.id, HERE);
+    assert.equal(`ec2-${HERE}-${(await instance(HERE, itsId)).image}`, kept.id);
+    assert.equal((await worker.api('POST', `/vms/${second.body.vm.id}/stop`)).status, 202);
+    assert.equal((await instance(HERE, itsId)).state, 'stopped');
+    assert.equal((await worker.api('DELETE', `/vms/${second.body.vm.id}`)).status, 200);
+    assert.equal((await instance(HERE, itsId)).state, 'terminated');
 
     // The end.
     const deleted = await worker.api('DELETE', `/vms/${vm.id}`);
@@ -172,8 +187,10 @@ describe('EC2 against moto', { skip: whyNoMoto() }, () => {
     assert.equal((await worker.api('GET', `/vms/${vm.id}`)).status, 404);
     assert.equal((await worker.api('DELETE', `/vms/${vm.id}`)).body.already_gone, true);
     assert.deepEqual(await drive(vars, 'stop', `${HERE}-i-0123456789abcdef0`), { ok: false });
-    assert.deepEqual(await drive(vars, 'delete-snapshot', kept.native), { ok: true });
-    assert.deepEqual(await drive(vars, 'delete-snapshot', kept.native), { ok: true });
+    for (const isGone of [false, true]) {
+      const { status, body } = await worker.api('DELETE', `/snapshots/${kept.id}`);
+      assert.deepEqual([status, body.already_gone], [200, isGone]);
+    }
     const empty = await aws.state(HERE);
     assert.deepEqual([empty.images, empty.snapshots], [[], []]);
 
