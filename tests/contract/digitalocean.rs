@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use mayfly::labels::tags::{self, Group};
 use mayfly::labels::{LabelSet, PHASE, PRICE};
 use mayfly::model::VmState;
-use mayfly::providers::{ErrorKind, Power};
+use mayfly::providers::{ErrorKind, Offer, Power};
 use serde_json::{Value, json};
 
 use super::hetzner::lost;
@@ -190,6 +190,14 @@ impl Vendor for DigitalOcean {
                 .then(listed(list_page(1), &[Known::foreign(1), Known::ours(0)], None))
                 .then(self.get().answers(200, self.one(&Known::ours(0)))),
         }
+    }
+
+    fn creation_until_user_data(&self, _offer: &Offer) -> Script {
+        there().then(gives(post("/droplets"), 422, "error.droplet_limit"))
+    }
+
+    fn probe(&self) -> Exchange {
+        post("/tags").json(json!({}))
     }
 
     fn deletion(&self, state: Option<VmState>) -> Script {

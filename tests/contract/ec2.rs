@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mayfly::labels::LabelSet;
 use mayfly::model::VmState;
-use mayfly::providers::{ErrorKind, Power};
+use mayfly::providers::{ErrorKind, Offer, Power};
 use serde_json::{Value, json};
 
 use super::hetzner::lost;
@@ -337,6 +337,23 @@ impl Vendor for Ec2 {
         }
     }
 
+    fn creation_until_user_data(&self, offer: &Offer) -> Script {
+        let run = gives(any_call(&offer.location, "RunInstances"), 400, "error.vcpu_limit");
+        Script::new().side_by_side(prepared(&offer.location)).then(run)
+    }
+
+    /// Compressed in blocks that are stored as they are; the only other block is a constant of the program.
+    fn user_data_of(&self, call: &Value) -> Option<String> {
+        let packed = STANDARD.decode(call["UserData"].as_str()?).expect("base64");
+        assert!(packed.starts_with(&[0x1f, 0x8b]), "gzip");
+        Some(String::from_utf8_lossy(&packed).into_owned())
+    }
+
+    fn probe(&self) -> Exchange {
+        let tag = [("Tag.1.Key", "mayfly-probe"), ("Tag.1.Value", "1")];
+        call(REGION, "CreateTags", &[&[("ResourceId.1", "i-00000000000000000")], &tag[..]].concat())
+    }
+
     fn deletion(&self, state: Option<VmState>) -> Script {
         let call = call(REGION, "TerminateInstances", &[("InstanceId.1", ID)]);
         Script::new().then(match state {
@@ -440,8 +457,8 @@ impl Vendor for Ec2 {
 
     fn catalogue(&self) -> Vec<Exchange> {
         vec![
-            gives(types(REGION), 200, "describe_instance_types.catalogue"),
-            gives(prices(REGION), 200, "get_products.catalogue"),
+            gives(more::types(REGION), 200, "describe_instance_types.catalogue"),
+            gives(more::prices(REGION), 200, "get_products.catalogue"),
         ]
     }
 
@@ -458,36 +475,5 @@ fn storage_price(family: &'static str, more: (&'static str, &'static str)) -> Ex
         let fields: Vec<_> = filters.map(|it| (it["Field"].clone(), it["Value"].clone())).collect();
         let want = [("regionCode", REGION), ("productFamily", family), more];
         assert_eq!(fields, want.map(|(field, value)| (json!(field), json!(value))));
-    })
-}
-
-/// Types of our sizes alone.
-fn types(region: &str) -> Exchange {
-    any_call(region, "DescribeInstanceTypes").checked(|it| {
-        let filter = |at: usize| {
-            let values = (1..).map_while(|value| it[format!("Filter.{at}.Value.{value}")].as_str());
-            (it[format!("Filter.{at}.Name")].as_str().unwrap_or_default(), values.collect::<Vec<_>>())
-        };
-        assert_eq!(filter(1), ("processor-info.supported-architecture", vec!["x86_64"]));
-        assert_eq!(filter(2), ("current-generation", vec!["true"]));
-        assert_eq!(filter(3), ("bare-metal", vec!["false"]));
-        assert_eq!(filter(4), ("vcpu-info.default-vcpus", vec!["2", "4"]));
-        assert_eq!(filter(5), ("memory-info.size-in-mib", vec!["2048", "4096", "8192"]));
-        assert_eq!(it["MaxResults"], "100");
-    })
-}
-
-/// Their prices, of all that have none of the GPUs.
-fn prices(region: &'static str) -> Exchange {
-    script::post(format!("{AWS_PRICING_API_URL}/")).checked(move |it| {
-        assert_eq!((&it["ServiceCode"], &it["FormatVersion"]), (&json!("AmazonEC2"), &json!("aws_v1")));
-        let filters = it["Filters"].as_array().expect("filters");
-        let value =
-            |field: &str| filters.iter().find(|it| it["Field"] == field).map(|it| it["Value"].clone());
-        assert_eq!(value("regionCode"), Some(json!(region)));
-        assert_eq!(value("operatingSystem"), Some(json!("Linux")));
-        let types = "c6a.large,t3a.small,t3a.medium,t3.medium,c6a.xlarge,c7i.xlarge";
-        assert_eq!(value("instanceType"), Some(json!(types)));
-        assert_eq!(it.get("NextToken"), None);
     })
 }

@@ -2,7 +2,7 @@
 
 use mayfly::http::{NoAnswer, Response};
 use mayfly::model::VmState;
-use mayfly::providers::{ErrorKind, Power};
+use mayfly::providers::{ErrorKind, Offer, Power};
 use serde_json::{Value, json};
 
 use super::suite::PLACES;
@@ -124,6 +124,15 @@ impl Vendor for Hetzner {
                 there.side_by_side(addresses())
             }
         }
+    }
+
+    fn creation_until_user_data(&self, _offer: &Offer) -> Script {
+        let call = post("/servers").fixture(403, "error.resource_limit_exceeded");
+        Script::new().side_by_side(prepared()).then(call)
+    }
+
+    fn probe(&self) -> Exchange {
+        post("/ssh_keys").json(json!({}))
     }
 
     fn deletion(&self, state: Option<VmState>) -> Script {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use mayfly::labels::{LabelSet, PHASE, PRICE, packed_name};
 use mayfly::model::VmState;
-use mayfly::providers::{ErrorKind, Power};
+use mayfly::providers::{ErrorKind, Offer, Power};
 use serde_json::{Value, json};
 
 use super::hetzner::lost;
@@ -226,6 +226,25 @@ impl Vendor for Ovh {
                     .then(self.get().gives(200, &in_status("ACTIVE")))
             }
         }
+    }
+
+    fn creation_until_user_data(&self, offer: &Offer) -> Script {
+        let region = offer.location.to_uppercase();
+        let images = get(&format!("/image?osType=linux&region={region}"));
+        prepared()
+            .side_by_side([
+                gives(get(&format!("/flavor?region={region}")), 200, "list_flavors.catalogue"),
+                gives(images, 200, "list_images.linux"),
+            ])
+            .then(gives(post("/instance"), 400, "error.quota"))
+    }
+
+    fn user_data_of(&self, call: &Value) -> Option<String> {
+        call["userData"].as_str().map(str::to_owned)
+    }
+
+    fn probe(&self) -> Exchange {
+        post("/sshkey").json(json!({}))
     }
 
     fn deletion(&self, state: Option<VmState>) -> Script {

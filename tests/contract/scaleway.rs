@@ -6,7 +6,7 @@ mod more;
 
 use mayfly::labels::LabelSet;
 use mayfly::model::VmState;
-use mayfly::providers::{ErrorKind, Power};
+use mayfly::providers::{ErrorKind, Offer, Power};
 use serde_json::{Value, json};
 
 use super::hetzner::lost;
@@ -295,6 +295,20 @@ impl Vendor for Scaleway {
                 booted(found, 0)
             }
         }
+    }
+
+    fn creation_until_user_data(&self, _offer: &Offer) -> Script {
+        let user_data = script::patch(instance(ZONE, &format!("{}/user_data/cloud-init", one_server())));
+        Script::new()
+            .then(images(ZONE))
+            .append(&there_is_a_group(ZONE))
+            .then(made(post("/servers")))
+            .then(gives(user_data.anything(), 403, "error.quotas_exceeded"))
+            .then(self.gone(self.get()))
+    }
+
+    fn probe(&self) -> Exchange {
+        script::patch(instance(ZONE, "/servers/00000000-0000-0000-0000-000000000000")).json(json!({}))
     }
 
     fn deletion(&self, state: Option<VmState>) -> Script {

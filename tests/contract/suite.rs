@@ -12,8 +12,9 @@ use super::support::block_on;
 use super::support::call::Call;
 use super::support::creation::{self, signer};
 use super::support::host::TestHost;
-use super::support::script::Script;
-use super::support::world::{NOW_SECS, SECRETS, SSH_KEY, VM};
+use super::support::script::{self, Exchange, Script};
+use super::support::user_data;
+use super::support::world::{NOW_SECS, REPO_URL, SECRETS, SSH_KEY, VM};
 use super::vendor::{Going, Known, Vendor, of_vm};
 
 fn ours() -> Selector {
@@ -130,6 +131,29 @@ pub(crate) fn tells_refusals_apart(vendor: &impl Vendor) {
     }
 }
 
+/// By a write that cannot succeed: it makes nothing, and who may write is refused for its content.
+pub(crate) fn knows_a_credential_that_may_only_read(vendor: &impl Vendor) {
+    let asked = |probe: Exchange| {
+        let host = TestHost::new(Script::new().then(probe));
+        let may = block_on(vendor.provider().may_write(&host)).map_err(|it| it.kind);
+        host.finish();
+        may
+    };
+    assert_eq!(asked(vendor.gone(vendor.probe())), Ok(()));
+    let refusals = vendor.refusals();
+    for (kind, want) in [
+        (ErrorKind::Invalid, Ok(())),
+        (ErrorKind::TokenReadonly, Err(ErrorKind::TokenReadonly)),
+        (ErrorKind::Unauthorized, Err(ErrorKind::Unauthorized)),
+        (ErrorKind::RateLimited, Err(ErrorKind::RateLimited)),
+    ] {
+        let refusal = refusals.iter().find(|it| it.kind == kind).unwrap_or_else(|| panic!("{kind:?}"));
+        let probe = vendor.probe().fixture_of(vendor_folder(vendor), refusal.status, refusal.fixture);
+        assert_eq!(asked(probe), want, "{}", refusal.fixture);
+    }
+    assert_eq!(asked(vendor.probe().lost(NoAnswer::TimedOut)), Err(ErrorKind::TimedOut));
+}
+
 fn vendor_folder<V: Vendor>(_: &V) -> &'static str {
     V::FIXTURES
 }
@@ -232,6 +256,32 @@ fn created(vendor: &impl Vendor, going: Going) -> Vec<(String, &'static str)> {
     assert_eq!(created.vm.labels.vm, VM);
     assert_eq!(created.warnings, Vec::<String>::new());
     created.attempts.into_iter().map(|it| (it.location, it.outcome)).collect()
+}
+
+/// With the secrets of every provider and a request that brings its own: none is in what a real creation sends.
+pub(crate) fn no_credential_is_in_user_data(vendor: &impl Vendor) {
+    let host = TestHost::new(Script::new().side_by_side(vendor.catalogue()));
+    let catalogue = block_on(vendor.provider().catalogue(&host, NOW_SECS)).expect("a catalogue");
+    let offers = catalogue.rank(Size::Medium, None);
+    let provider = vendor.provider().name().as_str();
+    let settings = vendor.settings().with_all_secrets();
+    let given = json!({"repo_url": REPO_URL, "provider": provider, "ssh_public_key": SSH_KEY, "location": offers[0].location,
+                       "git_token": "secret-given-git-token-0123456789", "env": {"A": "secret-given-value-of-a-variable"},
+                       "anthropic_api_key": "secret-given-anthropic-key-0123456789"});
+    let script = Script::new().side_by_side(vendor.catalogue());
+    let host = TestHost::new(script.append(&vendor.creation_until_user_data(offers[0])));
+    let answer = Call::post("/vms").token().json(&given).send(&settings.app(), &host);
+    assert_eq!(answer.kind(), (503, "provider_quota".to_owned()));
+    let mut carried = 0;
+    for request in host.requests() {
+        let text = String::from_utf8_lossy(&request.body).into_owned();
+        let user_data = script::read(&request.body).and_then(|it| vendor.user_data_of(&it));
+        carried += usize::from(user_data.as_ref().unwrap_or(&text).contains("#cloud-config\n"));
+        for it in user_data.into_iter().chain([text, request.url]) {
+            user_data::holds_none_of(&it, SECRETS);
+        }
+    }
+    assert_eq!(carried, 1, "a call that carries user data");
 }
 
 pub(crate) fn creates(vendor: &impl Vendor) {

@@ -3,7 +3,8 @@
 use mayfly::http::{NoAnswer, Response};
 use mayfly::labels::{self, LabelSet};
 use mayfly::model::VmState;
-use mayfly::providers::{ErrorKind, Power, Provider};
+use mayfly::providers::{ErrorKind, Offer, Power, Provider};
+use serde_json::Value;
 
 use super::support::script::{Exchange, Script};
 use super::support::world::{NOW_SECS, Settings, VM};
@@ -105,6 +106,17 @@ pub(crate) trait Vendor {
 
     /// The calls of a creation.
     fn creation(&self, going: Going) -> Script;
+
+    /// The calls of a creation there, up to the one that carries the user data, which is refused.
+    fn creation_until_user_data(&self, offer: &Offer) -> Script;
+
+    /// The user data in a call, where it is one that carries it.
+    fn user_data_of(&self, call: &Value) -> Option<String> {
+        call["user_data"].as_str().map(str::to_owned)
+    }
+
+    /// The write by which it is known whether a credential may do more than read.
+    fn probe(&self) -> Exchange;
 
     /// The calls of a deletion of the first server; a state for what it is in, nothing for gone.
     fn deletion(&self, state: Option<VmState>) -> Script;

@@ -1,5 +1,9 @@
 //! User data read back: the cloud-config as YAML, and the file of the VM in it.
 
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use saphyr::{LoadableYamlNode as _, Yaml};
 use serde_json::Value;
 
@@ -20,4 +24,32 @@ pub(crate) fn file<'a>(config: &'a Yaml<'_>, path: &str) -> &'a str {
 /// `/etc/mayfly/vm.json`.
 pub(crate) fn vm_file(user_data: &str) -> Value {
     serde_json::from_str(file(&parse(user_data), "/etc/mayfly/vm.json")).expect("vm.json is JSON")
+}
+
+/// Every way in which a secret could stand in a text: plain, hexadecimal, and base64 at each of the three offsets.
+fn traces(secret: &str) -> Vec<String> {
+    let mut traces = vec![secret.to_owned(), secret.chars().rev().collect()];
+    let hex = secret.bytes().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
+    traces.extend([hex.to_uppercase(), hex]);
+    for engine in [&STANDARD, &URL_SAFE_NO_PAD] {
+        for offset in 0..3 {
+            let encoded = engine.encode(format!("{}{secret}", "x".repeat(offset)));
+            // Characters at both ends depend on the neighbours.
+            let inner = encoded.trim_end_matches('=');
+            traces.push(inner[4..inner.len() - 2].to_owned());
+        }
+    }
+    traces
+}
+
+/// Fails if one of these secrets stands in a text, whatever its encoding.
+pub(crate) fn holds_none_of<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) {
+    for secret in secrets {
+        for trace in traces(secret) {
+            assert!(!text.contains(&trace), "{secret} is there as {trace}");
+        }
+    }
 }

@@ -83,7 +83,7 @@ pub(crate) const SECRETS: [&str; 17] = [
     AWS_SECRET_ACCESS_KEY,
     "secret-default-git-token",
     "secret-default-anthropic-key",
-    "secret-vm-token-of-hetzner",
+    "secret-vm-token-of-",
     "secret-given-",
 ];
 
@@ -101,6 +101,27 @@ impl Settings {
             .with("ALLOWED_ORIGINS", format!("{PAGE_ORIGIN},https://*.mayfly.pages.dev"))
             .with("HETZNER_TOKEN", HETZNER_TOKEN)
             .with("HETZNER_API_URL", HETZNER_API_URL)
+    }
+
+    /// With the secrets of every provider, for the Worker and for VMs, and those that are for every workspace.
+    pub(crate) fn with_all_secrets(self) -> Self {
+        self.with("HETZNER_TOKEN", HETZNER_TOKEN)
+            .with("HETZNER_VM_TOKEN", "secret-vm-token-of-hetzner")
+            .with("SCALEWAY_SECRET_KEY", SCALEWAY_SECRET_KEY)
+            .with("SCALEWAY_PROJECT_ID", SCALEWAY_PROJECT_ID)
+            .with("SCALEWAY_VM_SECRET_KEY", "secret-vm-token-of-scaleway")
+            .with("DIGITALOCEAN_TOKEN", DIGITALOCEAN_TOKEN)
+            .with("DIGITALOCEAN_VM_TOKEN", "secret-vm-token-of-digitalocean")
+            .with_ovh()
+            .with("OVH_VM_APPLICATION_KEY", OVH_APPLICATION_KEY)
+            .with("OVH_VM_APPLICATION_SECRET", "secret-vm-token-of-ovh")
+            .with("OVH_VM_CONSUMER_KEY", OVH_CONSUMER_KEY)
+            .with("AWS_ACCESS_KEY_ID", AWS_ACCESS_KEY_ID)
+            .with("AWS_SECRET_ACCESS_KEY", AWS_SECRET_ACCESS_KEY)
+            .with("AWS_REGIONS", "place-1")
+            .with("GIT_TOKEN", "secret-default-git-token")
+            .with("ANTHROPIC_API_KEY", "secret-default-anthropic-key")
+            .with("BACKUP_KEY", BACKUP_KEY)
     }
 
     /// And an admin, and what Ann's entry says beside her digest.

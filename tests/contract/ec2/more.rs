@@ -9,18 +9,49 @@ use serde_json::json;
 
 use super::{
     Ec2, GROUP, ID, NATIVES, REGION, any_call, call, default_vpc, delete_group, filtered, gives, groups,
-    list_call, making_the_group, place, prepared, prices, servers, types,
+    list_call, making_the_group, place, prepared, servers,
 };
 use crate::suite::{self, Outcome};
 use crate::support::block_on;
 use crate::support::call::Call;
 use crate::support::fixtures::text_of;
 use crate::support::host::TestHost;
-use crate::support::script::{Exchange, Script};
-use crate::support::world::{REPO_URL, Settings};
+use crate::support::script::{self, Exchange, Script};
+use crate::support::world::{AWS_PRICING_API_URL, REPO_URL, Settings};
 use crate::vendor::{Known, Vendor};
 
 const IMAGE: &str = "ami-0a1b2c3d4e5f60718";
+
+/// Types of our sizes alone.
+pub(super) fn types(region: &str) -> Exchange {
+    any_call(region, "DescribeInstanceTypes").checked(|it| {
+        let filter = |at: usize| {
+            let values = (1..).map_while(|value| it[format!("Filter.{at}.Value.{value}")].as_str());
+            (it[format!("Filter.{at}.Name")].as_str().unwrap_or_default(), values.collect::<Vec<_>>())
+        };
+        assert_eq!(filter(1), ("processor-info.supported-architecture", vec!["x86_64"]));
+        assert_eq!(filter(2), ("current-generation", vec!["true"]));
+        assert_eq!(filter(3), ("bare-metal", vec!["false"]));
+        assert_eq!(filter(4), ("vcpu-info.default-vcpus", vec!["2", "4"]));
+        assert_eq!(filter(5), ("memory-info.size-in-mib", vec!["2048", "4096", "8192"]));
+        assert_eq!(it["MaxResults"], "100");
+    })
+}
+
+/// Their prices, of all that have none of the GPUs.
+pub(super) fn prices(region: &'static str) -> Exchange {
+    script::post(format!("{AWS_PRICING_API_URL}/")).checked(move |it| {
+        assert_eq!((&it["ServiceCode"], &it["FormatVersion"]), (&json!("AmazonEC2"), &json!("aws_v1")));
+        let filters = it["Filters"].as_array().expect("filters");
+        let value =
+            |field: &str| filters.iter().find(|it| it["Field"] == field).map(|it| it["Value"].clone());
+        assert_eq!(value("regionCode"), Some(json!(region)));
+        assert_eq!(value("operatingSystem"), Some(json!("Linux")));
+        let types = "c6a.large,t3a.small,t3a.medium,t3.medium,c6a.xlarge,c7i.xlarge";
+        assert_eq!(value("instanceType"), Some(json!(types)));
+        assert_eq!(it.get("NextToken"), None);
+    })
+}
 
 fn provider_of(settings: &Settings) -> Provider {
     settings.app().ready().expect("configured").providers[0].clone()
