@@ -26,6 +26,8 @@ const CANONICAL: &str = "099720109477";
 /// Looks for an instance that was just made, and the pause between them.
 const LOOKS: u32 = 5;
 const LOOK_PAUSE_MS: u32 = 500;
+/// Looks for an instance that another try made; here the pause doubles.
+const OTHERS_LOOKS: u32 = 3;
 /// Seconds in which a repeated creation is one creation: longer than two that race, shorter than a VM's life.
 const TOKEN_SECS: u64 = 60;
 
@@ -151,6 +153,19 @@ impl Ec2 {
         image.ok_or_else(|| Error::new(NAME, ErrorKind::Capacity, format!("has no such image in {region}")))
     }
 
+    /// Waits until a listing shows what another try with the same key has made: the caller looks for it next.
+    async fn others_appears<H: Host>(&self, host: &H, deployment: &str, region: &str, rendered: &Rendered) {
+        let Some(idem) = label(rendered, IDEM) else { return };
+        let query = Self::list_query(region, &Selector::deployment(deployment).and(IDEM, idem), None);
+        for look in 0..OTHERS_LOOKS {
+            host.sleep_ms(LOOK_PAUSE_MS << look).await;
+            let Ok(answer) = self.send(host, &query).await else { continue };
+            if parse(&answer).is_ok_and(|it| !schema::instances(&it, region).is_empty()) {
+                return;
+            }
+        }
+    }
+
     /// The instance as the listing shows it, as soon as it does: who asks for it afterwards must find it.
     async fn appear<H: Host>(&self, host: &H, made: Instance) -> Instance {
         for look in 0..LOOKS {
@@ -168,12 +183,14 @@ impl Ec2 {
 /// Two creations with the same key and the same placement at the same time are one to EC2: the second is refused, because its
 /// user data is another, and finds the first by its labels.
 fn client_token(offer: &Offer, rendered: &Rendered, now_secs: u64) -> String {
-    let label =
-        |name: &str| rendered.labels.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-    let identity = label(IDEM).or_else(|| label(VM)).unwrap_or_default();
+    let identity = label(rendered, IDEM).or_else(|| label(rendered, VM)).unwrap_or_default();
     let minute = (now_secs / TOKEN_SECS).to_string();
     let parts = [identity, &offer.location, &offer.server_type, &minute];
     base32(&Sha256::digest(parts.join("\n")))
+}
+
+fn label<'a>(rendered: &'a Rendered, name: &str) -> Option<&'a str> {
+    rendered.labels.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }
 
 /// The only instance of an answer.
@@ -212,8 +229,14 @@ impl Steps for Ec2 {
         let region = &offer.location;
         let place = self.place_of(host, plan, region, needs).await?;
         let query = self.create_query(plan, offer, rendered, &place, host.now_secs());
-        let answer = self.send_once(host, &query).await?;
-        only(&parse(&answer)?, region)
+        match self.send_once(host, &query).await {
+            // Names are not unique: another try with the same token has made an instance.
+            Err(error) if error.kind == ErrorKind::AlreadyExists => {
+                self.others_appears(host, plan.deployment, region, rendered).await;
+                Err(Error { kind: ErrorKind::Conflict, ..error })
+            }
+            answer => only(&parse(&answer?)?, region),
+        }
     }
 
     async fn read<H: Host>(&self, host: &H, native: &str) -> Result<Instance, Error> {
@@ -269,5 +292,43 @@ impl Ec2 {
         let Some(price) = price.filter(|it| instance.tags.get(PRICE) != Some(it)) else { return Ok(None) };
         self.send(host, &Self::tag_query(&instance.native, &[(PRICE, &price)])).await?;
         Ok(Some(price))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_key_in_one_place_and_minute_has_one_token() {
+        let token = |labels: &[(&str, &str)], location: &str, server_type: &str, now_secs: u64| {
+            let offer = Offer {
+                server_type: server_type.into(),
+                location: location.into(),
+                vcpu: 2,
+                memory_gib: 4.0,
+                disk_gb: 40.0,
+                price: None,
+                micros_per_month: 0,
+            };
+            let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            client_token(&offer, &Rendered { labels, user_data: now_secs.to_string() }, now_secs)
+        };
+        let at = 20 * TOKEN_SECS;
+        let first = token(&[(IDEM, "click"), (VM, "a")], "place-1", "type-1", at);
+        // The second try is another VM with other user data.
+        assert_eq!(token(&[(IDEM, "click"), (VM, "b")], "place-1", "type-1", at + TOKEN_SECS - 1), first);
+        let without_key = token(&[(VM, "a")], "place-1", "type-1", at);
+        assert_eq!(token(&[(VM, "a")], "place-1", "type-1", at), without_key);
+        let others = [
+            without_key,
+            token(&[(VM, "b")], "place-1", "type-1", at),
+            token(&[(IDEM, "another"), (VM, "a")], "place-1", "type-1", at),
+            token(&[(IDEM, "click"), (VM, "a")], "place-2", "type-1", at),
+            token(&[(IDEM, "click"), (VM, "a")], "place-1", "type-2", at),
+            token(&[(IDEM, "click"), (VM, "a")], "place-1", "type-1", at + TOKEN_SECS),
+        ];
+        let all: std::collections::BTreeSet<&String> = others.iter().chain([&first]).collect();
+        assert_eq!(all.len(), 7, "{all:?}");
     }
 }

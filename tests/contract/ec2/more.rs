@@ -14,6 +14,7 @@ use super::{
 use crate::suite::{self, Outcome};
 use crate::support::block_on;
 use crate::support::call::Call;
+use crate::support::creation::signer;
 use crate::support::fixtures::text_of;
 use crate::support::host::TestHost;
 use crate::support::script::{self, Exchange, Script};
@@ -148,6 +149,45 @@ fn without_the_price_list_everything_is_offered_without_a_price() {
         // The smallest that fits, where nothing tells the cheapest.
         assert_eq!(sizes[0]["server_type"], "t3a.small");
     }
+}
+
+#[test]
+fn a_creation_that_another_try_made_waits_until_that_is_listed() {
+    const KEY: &str = "the-same-click";
+    let mut its = Known::ours(1);
+    let idem = signer().fingerprint("idem", &[b"default", KEY.as_bytes()]);
+    let body = json!({"repo_url": REPO_URL, "location": REGION});
+    its.labels.push((labels::IDEM.into(), idem.clone()));
+    its.labels.push((labels::BODY.into(), signer().fingerprint("body", &[body.to_string().as_bytes()])));
+    let made = |is_listed: bool| {
+        let call = Ec2.made_by_key("default", &idem, &its);
+        if is_listed { call } else { call.answers(200, servers(&[], None)) }
+    };
+    let look = |is_listed: bool| {
+        let call = list_call(REGION, &[("tag:mayfly-idem", &idem)], None);
+        call.answers(200, servers(if is_listed { std::slice::from_ref(&its) } else { &[] }, None))
+    };
+    let script = |looks: &[bool], at_last: bool| {
+        Script::new()
+            .side_by_side(Ec2.catalogue().into_iter().chain([made(false)]))
+            .side_by_side(prepared(REGION))
+            .then(gives(any_call(REGION, "RunInstances"), 400, "error.idempotent_mismatch"))
+            .in_order(looks.iter().map(|it| look(*it)))
+            .then(made(at_last))
+    };
+    let send = |script: Script| {
+        let host = TestHost::new(script);
+        let call = Call::post("/vms").token().header("idempotency-key", KEY).json(&body);
+        let answer = call.send(&Ec2.settings().app(), &host);
+        host.finish();
+        (answer, host.sleeps_ms())
+    };
+    let (answer, sleeps_ms) = send(script(&[false, false, true], true));
+    assert_eq!(answer.header("idempotent-replayed"), Some("true"));
+    assert_eq!(answer.ok(200)["vm"]["id"], json!(format!("ec2-{}", NATIVES[1])));
+    assert_eq!(sleeps_ms, [500, 1000, 2000]);
+    let (answer, _) = send(script(&[false; 3], false));
+    assert_eq!(answer.kind(), (409, "provider_conflict".to_owned()), "and no name is taken");
 }
 
 #[test]
