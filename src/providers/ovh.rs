@@ -178,7 +178,9 @@ impl Ovh {
     /// For requests that may be repeated; each try is signed anew.
     async fn send<H: Http + Random + Clock>(&self, host: &H, request: Request) -> Result<Response, Error> {
         let host = &Signing::new(host, &self.access);
-        send_repeatable(host, NAME, request, parse_error, ErrorKind::is_repeatable).await
+        // A server in another state is in it a moment later, too.
+        let may_repeat = |kind: ErrorKind| kind.is_repeatable() && kind != ErrorKind::Conflict;
+        send_repeatable(host, NAME, request, parse_error, may_repeat).await
     }
 
     /// For requests that must not be.

@@ -203,9 +203,10 @@ impl Scaleway {
         self.request(method, path, serde_json::to_vec(body).unwrap_or_default(), "application/json")
     }
 
-    /// For requests that may be repeated.
+    /// For requests that may be repeated. A precondition is not met a moment later either.
     async fn send<H: Http + Random>(&self, host: &H, request: Request) -> Result<Response, Error> {
-        send_repeatable(host, NAME, request, parse_error, ErrorKind::is_repeatable).await
+        let may_repeat = |kind: ErrorKind| kind.is_repeatable() && kind != ErrorKind::Conflict;
+        send_repeatable(host, NAME, request, parse_error, may_repeat).await
     }
 
     /// For requests that must not be.

@@ -139,6 +139,7 @@ fn settled(script: Script) -> Script {
 
 impl Vendor for Ovh {
     const FIXTURES: &'static str = "ovh";
+    const CONFLICTS_STAY: bool = true;
     /// There are no pages: all comes with one answer.
     const SLOW_MS: [u64; 2] = [9000, 11_000];
 

@@ -188,6 +188,7 @@ fn disk_tagged() -> Exchange {
 
 impl Vendor for Scaleway {
     const FIXTURES: &'static str = "scaleway";
+    const CONFLICTS_STAY: bool = true;
 
     fn settings(&self) -> Settings {
         Settings::usual()

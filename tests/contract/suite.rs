@@ -99,7 +99,7 @@ pub(crate) fn gets_a_server_or_knows_that_there_is_none(vendor: &impl Vendor) {
     assert!(block_on(provider.get(&host, native)).expect("an answer").is_none());
 }
 
-pub(crate) fn tells_refusals_apart(vendor: &impl Vendor) {
+pub(crate) fn tells_refusals_apart<V: Vendor>(vendor: &V) {
     let refusals = vendor.refusals();
     for kind in [
         ErrorKind::Unauthorized,
@@ -112,7 +112,9 @@ pub(crate) fn tells_refusals_apart(vendor: &impl Vendor) {
         assert!(refusals.iter().any(|it| it.kind == kind), "no refusal is {kind:?}");
     }
     for refusal in refusals {
-        let tries = if refusal.kind.is_repeatable() { 3 } else { 1 };
+        let is_repeated =
+            refusal.kind.is_repeatable() && !(V::CONFLICTS_STAY && refusal.kind == ErrorKind::Conflict);
+        let tries = if is_repeated { 3 } else { 1 };
         let call = || {
             let call = vendor.get();
             let call = match refusal.header {

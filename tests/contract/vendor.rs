@@ -74,6 +74,9 @@ pub(crate) trait Vendor {
     /// How slow an answer may be for a list of three pages to take less than ten seconds, and more.
     const SLOW_MS: [u64; 2] = [3000, 6000];
 
+    /// Whether what it calls a conflict is still one a moment later.
+    const CONFLICTS_STAY: bool = false;
+
     /// A Mayfly with this provider alone.
     fn settings(&self) -> Settings;
 
