@@ -14,7 +14,7 @@ mod shared;
 use std::collections::BTreeMap;
 
 use super::send::{absent_is_fine, clean, found, send_once, send_repeatable};
-use super::{Error, ErrorKind, MAX_PAGES, RateBudget};
+use super::{Error, ErrorKind, MAX_PAGES, RateBudget, side_by_side};
 use crate::config::DigitalOceanConfig;
 use crate::encoding::from_rfc3339;
 use crate::http::{Http, Method, PROVIDER_TIMEOUT_MS, Random, Request, Response};
@@ -89,21 +89,51 @@ impl DigitalOcean {
         mut sink: impl FnMut(&Vm<'_>),
     ) -> Result<RateBudget, Error> {
         let deployment = selector.deployment_name();
-        let mut budget = None;
-        let mut next = Some(1);
-        while let Some(page) = next.filter(|it| *it <= MAX_PAGES) {
-            let answer = self.send(host, self.list_request(deployment, page)).await?;
-            budget = answer.header("ratelimit-remaining").and_then(|it| it.parse().ok()).or(budget);
-            let droplets: schema::Droplets = parse(&answer)?;
-            next = droplets.links.next_after(page);
-            for droplet in droplets.droplets {
-                let labels = labels_of(&droplet.tags);
-                if selector.matches(&labels) {
-                    sink(&vm(droplet, labels));
-                }
+        let budget = std::cell::Cell::new(None);
+        let read = |answer: &Response| {
+            let left = answer.header("ratelimit-remaining").and_then(|it| it.parse().ok());
+            budget.set(left.or(budget.get()));
+            Ok(parse::<schema::Droplets>(answer)?.droplets)
+        };
+        for droplet in self.pages(host, |page| self.list_request(deployment, page), read).await? {
+            let labels = labels_of(&droplet.tags);
+            if selector.matches(&labels) {
+                sink(&vm(droplet, labels));
             }
         }
-        Ok(budget)
+        Ok(budget.get())
+    }
+
+    /// Everything on the pages of a listing. The first says how much there is, and the others are asked for side by side; what is
+    /// still to come after them, since it has grown meanwhile, follows page by page.
+    async fn pages<H: Http + Random, T>(
+        &self,
+        host: &H,
+        request: impl Fn(u32) -> Request,
+        read: impl Fn(&Response) -> Result<Vec<T>, Error>,
+    ) -> Result<Vec<T>, Error> {
+        let first = self.send(host, request(1)).await?;
+        let mut all = read(&first)?;
+        let frame: schema::Frame = parse(&first)?;
+        if frame.links.pages.next.is_none() {
+            return Ok(all);
+        }
+        let last = u32::try_from(frame.meta.total.div_ceil(all.len().max(1))).unwrap_or(MAX_PAGES);
+        let mut last = last.clamp(2, MAX_PAGES);
+        let mut answers = side_by_side((2..=last).map(|page| self.send(host, request(page)))).await;
+        loop {
+            let mut has_more = false;
+            for answer in answers {
+                let answer = answer?;
+                all.extend(read(&answer)?);
+                has_more = parse::<schema::Frame>(&answer)?.links.pages.next.is_some();
+            }
+            if !has_more || last == MAX_PAGES {
+                return Ok(all);
+            }
+            last += 1;
+            answers = vec![self.send(host, request(last)).await];
+        }
     }
 
     /// One droplet by its id.

@@ -10,8 +10,10 @@ use serde_json::{Value, json};
 
 use super::hetzner::lost;
 use super::suite::PLACES;
+use super::support::block_on;
 use super::support::creation::FINGERPRINT;
 use super::support::fixtures::value_of;
+use super::support::host::TestHost;
 use super::support::script::{self, Exchange, Script};
 use super::support::world::{DIGITALOCEAN_API_URL, DIGITALOCEAN_TOKEN, Settings, VM};
 use super::vendor::{Going, Known, Refusal, Vendor, of_vm};
@@ -126,10 +128,15 @@ impl Vendor for DigitalOcean {
     }
 
     fn list(&self, pages: &[&[Known]]) -> Script {
-        let calls = pages.iter().enumerate().map(|(at, servers)| {
-            listed(list_page(at + 1), servers, (at + 1 < pages.len()).then_some(at + 2))
+        // The first page says how much there is, as if all were as long; then the others are asked for at the same moment.
+        let total = pages[0].len() * pages.len();
+        let mut calls = pages.iter().enumerate().map(|(at, servers)| {
+            let droplets: Vec<Value> = servers.iter().map(droplet).collect();
+            let mut answer = page("droplets", &droplets, (at + 1 < pages.len()).then_some(at + 2));
+            answer["meta"]["total"] = total.into();
+            list_page(at + 1).gives(200, &answer)
         });
-        Script::new().in_order(calls)
+        Script::new().in_order(calls.next()).side_by_side(calls)
     }
 
     fn get(&self) -> Exchange {
@@ -340,8 +347,8 @@ fn is_the_firewall(it: &Value) {
 #[test]
 fn sizes_that_cannot_be_ordered_are_not_offered() {
     let vendor = DigitalOcean;
-    let host = super::support::host::TestHost::new(Script::new().side_by_side(vendor.catalogue()));
-    let catalogue = super::support::block_on(vendor.provider().catalogue(&host, 0)).expect("a catalogue");
+    let host = TestHost::new(Script::new().side_by_side(vendor.catalogue()));
+    let catalogue = block_on(vendor.provider().catalogue(&host, 0)).expect("a catalogue");
     let has = |size: &str, region: &str| {
         catalogue.offers.iter().any(|it| it.server_type == size && it.location == region)
     };
@@ -396,10 +403,30 @@ fn a_tag_that_vanished_while_it_was_written_is_no_droplet_that_is_gone() {
             .then(again)
     };
     for still_there in [true, false] {
-        let host = super::support::host::TestHost::new(script(still_there));
+        let host = TestHost::new(script(still_there));
         let change = [(PHASE, Some("ready".to_owned()))];
-        let done = super::support::block_on(DigitalOcean.provider().relabel(&host, NATIVES[0], &change));
+        let done = block_on(DigitalOcean.provider().relabel(&host, NATIVES[0], &change));
         let want = if still_there { Err(ErrorKind::Conflict) } else { Ok(false) };
         assert_eq!(done.map_err(|it| it.kind), want);
     }
+}
+
+#[test]
+fn the_pages_after_the_first_are_asked_for_side_by_side() {
+    let ours = mayfly::labels::Selector::deployment("mayfly");
+    let pages: [&[Known]; 4] =
+        [&[Known::ours(0)], &[Known::foreign(1)], &[Known::foreign(1)], &[Known::ours(1)]];
+    let found = |script| {
+        let host = TestHost::new(script);
+        let found = block_on(DigitalOcean.provider().find(&host, &ours)).expect("a list");
+        host.finish();
+        (found.into_iter().map(|it| it.id.native).collect::<Vec<_>>(), host.most_in_flight())
+    };
+    assert_eq!(found(DigitalOcean.list(&pages)), (NATIVES.map(str::to_owned).to_vec(), 3));
+    // What has come since the first page follows.
+    let script = Script::new()
+        .then(listed(list_page(1), &[Known::ours(0)], Some(2)))
+        .then(listed(list_page(2), &[Known::foreign(1)], Some(3)))
+        .then(listed(list_page(3), &[Known::ours(1)], None));
+    assert_eq!(found(script), (NATIVES.map(str::to_owned).to_vec(), 1));
 }

@@ -2,7 +2,7 @@
 //! `Catalogue::rank`'s business.
 
 use super::schema::{Region, Regions, Sizes};
-use super::{DigitalOcean, Error, MAX_PAGES, PER_PAGE, parse};
+use super::{DigitalOcean, Error, PER_PAGE, parse};
 use crate::http::{Http, Random, Request};
 use crate::model::{Currency, Price};
 use crate::providers::{Catalogue, Location, Offer};
@@ -59,25 +59,14 @@ impl DigitalOcean {
     }
 
     async fn regions<H: Http + Random>(&self, host: &H) -> Result<Vec<Region>, Error> {
-        let mut regions = Vec::new();
-        let mut next = Some(1);
-        while let Some(page) = next.filter(|it| *it <= MAX_PAGES) {
-            let answer: Regions = parse(&self.send(host, self.regions_request(page)).await?)?;
-            next = answer.links.next_after(page);
-            regions.extend(answer.regions.into_iter().filter(|it| it.available));
-        }
+        let request = |page| self.regions_request(page);
+        let mut regions = self.pages(host, request, |it| Ok(parse::<Regions>(it)?.regions)).await?;
+        regions.retain(|it| it.available);
         Ok(regions)
     }
 
     async fn sizes<H: Http + Random>(&self, host: &H) -> Result<Vec<super::schema::Size>, Error> {
-        let mut sizes = Vec::new();
-        let mut next = Some(1);
-        while let Some(page) = next.filter(|it| *it <= MAX_PAGES) {
-            let answer: Sizes = parse(&self.send(host, self.sizes_request(page)).await?)?;
-            next = answer.links.next_after(page);
-            sizes.extend(answer.sizes);
-        }
-        Ok(sizes)
+        self.pages(host, |page| self.sizes_request(page), |it| Ok(parse::<Sizes>(it)?.sizes)).await
     }
 }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::schema::{Action, Image, Images};
-use super::{DigitalOcean, Error, ErrorKind, MAX_PAGES, NAME, PER_PAGE, absent_is_fine, found, parse};
+use super::{DigitalOcean, Error, ErrorKind, NAME, PER_PAGE, absent_is_fine, found, parse};
 use crate::encoding::from_rfc3339;
 use crate::http::{Http, Method, Random, Request};
 use crate::labels::{DEPLOYMENT, LabelSet, MANAGED_BY, MAYFLY, Selector, tags};
@@ -88,20 +88,15 @@ impl DigitalOcean {
         let deployment = selector.deployment_name();
         let tag = tags::deployment_tag(deployment);
         let mut all = Vec::new();
-        let mut next = Some(1);
-        while let Some(page) = next.filter(|it| *it <= MAX_PAGES) {
-            let answer = self.send(host, self.images_request(page)).await?;
-            let answer: Images = parse(&answer)?;
-            next = answer.links.next_after(page);
-            for image in answer.images.into_iter().filter(|it| it.r#type == "snapshot") {
-                let is_tagged = image.tags.contains(&tag);
-                let Some(snapshot) = snapshot(image, deployment) else { continue };
-                if snapshot.is_ready && !is_tagged {
-                    // For people in the console; the name says whose it is, and the next list tries again.
-                    let _ = self.tag(host, &tag, "image", &snapshot.native).await;
-                }
-                all.push(snapshot);
+        let images = self.pages(host, |page| self.images_request(page), |it| Ok(parse::<Images>(it)?.images));
+        for image in images.await?.into_iter().filter(|it| it.r#type == "snapshot") {
+            let is_tagged = image.tags.contains(&tag);
+            let Some(snapshot) = snapshot(image, deployment) else { continue };
+            if snapshot.is_ready && !is_tagged {
+                // For people in the console; the name says whose it is, and the next list tries again.
+                let _ = self.tag(host, &tag, "image", &snapshot.native).await;
             }
+            all.push(snapshot);
         }
         Ok(all)
     }

@@ -6,8 +6,6 @@ use serde::{Deserialize, Serialize};
 #[derive(Deserialize)]
 pub(super) struct Droplets {
     pub droplets: Vec<Droplet>,
-    #[serde(default)]
-    pub links: Links,
 }
 
 #[derive(Deserialize)]
@@ -15,22 +13,32 @@ pub(super) struct DropletAnswer {
     pub droplet: Droplet,
 }
 
-/// The pages' addresses: all that we need of them is whether there is a next one.
+/// What stands around every page of a listing.
+#[derive(Deserialize)]
+pub(super) struct Frame {
+    #[serde(default)]
+    pub links: Links,
+    #[serde(default)]
+    pub meta: Meta,
+}
+
 #[derive(Default, Deserialize)]
 pub(super) struct Links {
     #[serde(default)]
     pub pages: Pages,
 }
 
+/// The pages' addresses: all that we need of them is whether there is a next one.
 #[derive(Default, Deserialize)]
 pub(super) struct Pages {
-    pub next: Option<String>,
+    pub next: Option<serde::de::IgnoredAny>,
 }
 
-impl Links {
-    pub(super) fn next_after(&self, page: u32) -> Option<u32> {
-        self.pages.next.is_some().then_some(page + 1)
-    }
+#[derive(Default, Deserialize)]
+pub(super) struct Meta {
+    /// On all pages together.
+    #[serde(default)]
+    pub total: usize,
 }
 
 #[derive(Deserialize)]
@@ -75,8 +83,6 @@ pub(super) struct ErrorAnswer {
 #[derive(Deserialize)]
 pub(super) struct Sizes {
     pub sizes: Vec<Size>,
-    #[serde(default)]
-    pub links: Links,
 }
 
 #[derive(Deserialize)]
@@ -95,8 +101,6 @@ pub(super) struct Size {
 #[derive(Deserialize)]
 pub(super) struct Regions {
     pub regions: Vec<Region>,
-    #[serde(default)]
-    pub links: Links,
 }
 
 #[derive(Deserialize)]
@@ -109,8 +113,6 @@ pub(super) struct Region {
 #[derive(Deserialize)]
 pub(super) struct SshKeys {
     pub ssh_keys: Vec<SshKey>,
-    #[serde(default)]
-    pub links: Links,
 }
 
 #[derive(Deserialize)]
@@ -127,8 +129,6 @@ pub(super) struct SshKey {
 #[derive(Deserialize)]
 pub(super) struct Firewalls {
     pub firewalls: Vec<Firewall>,
-    #[serde(default)]
-    pub links: Links,
 }
 
 #[derive(Deserialize)]
@@ -148,8 +148,6 @@ pub(super) struct Firewall {
 #[derive(Deserialize)]
 pub(super) struct Tags {
     pub tags: Vec<Tag>,
-    #[serde(default)]
-    pub links: Links,
 }
 
 #[derive(Deserialize)]
@@ -166,8 +164,6 @@ pub(super) struct Count {
 #[derive(Deserialize)]
 pub(super) struct Images {
     pub images: Vec<Image>,
-    #[serde(default)]
-    pub links: Links,
 }
 
 #[derive(Deserialize)]

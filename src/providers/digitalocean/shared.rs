@@ -4,10 +4,10 @@
 use std::fmt::Display;
 
 use super::schema::{
-    Addresses, CreateFirewall, CreateSshKey, Firewall, FirewallAnswer, Firewalls, InboundRule, Links,
-    OutboundRule, SshKey, SshKeyAnswer, SshKeys, Tags,
+    Addresses, CreateFirewall, CreateSshKey, Firewall, FirewallAnswer, Firewalls, InboundRule, OutboundRule,
+    SshKey, SshKeyAnswer, SshKeys, Tags,
 };
-use super::{DigitalOcean, Error, ErrorKind, MAX_PAGES, PER_PAGE, absent_is_fine, found, parse};
+use super::{DigitalOcean, Error, ErrorKind, PER_PAGE, absent_is_fine, found, parse};
 use crate::encoding::from_rfc3339;
 use crate::http::{Host, Http, Method, Random, Request, Response};
 use crate::labels::tags;
@@ -139,14 +139,12 @@ impl DigitalOcean {
         host: &H,
         deployment: &str,
     ) -> Result<Option<Firewall>, Error> {
-        let mut found = None;
-        let read = |response: &Response| {
-            let page: Firewalls = parse(response)?;
-            found = found.take().or(page.firewalls.into_iter().find(|it| is_our_firewall(it, deployment)));
-            Ok(page.links)
-        };
-        self.each_page(host, "firewalls", read).await?;
-        Ok(found)
+        Ok(self.firewalls(host).await?.into_iter().find(|it| is_our_firewall(it, deployment)))
+    }
+
+    async fn firewalls<H: Http + Random>(&self, host: &H) -> Result<Vec<Firewall>, Error> {
+        let request = |page| self.page_request("firewalls", page);
+        self.pages(host, request, |it| Ok(parse::<Firewalls>(it)?.firewalls)).await
     }
 
     /// Tags that only one droplet carried; keys and the firewall of ours when no VM is left to use them.
@@ -156,34 +154,21 @@ impl DigitalOcean {
         deployment: &str,
         vms_left: bool,
     ) -> Result<Vec<Leftover>, Error> {
-        let mut found = Vec::new();
         let own = tags::own_prefix(deployment);
-        let read_tags = |response: &Response| {
-            let page: Tags = parse(response)?;
-            let unused =
-                page.tags.into_iter().filter(|it| it.name.starts_with(&own) && it.resources.count == 0);
-            found.extend(unused.map(|it| leftover("tag", &it.name, &it.name, 0)));
-            Ok(page.links)
-        };
-        self.each_page(host, "tags", read_tags).await?;
+        let request = |page| self.page_request("tags", page);
+        let all = self.pages(host, request, |it| Ok(parse::<Tags>(it)?.tags)).await?.into_iter();
+        let unused = all.filter(|it| it.name.starts_with(&own) && it.resources.count == 0);
+        let mut found: Vec<Leftover> = unused.map(|it| leftover("tag", &it.name, &it.name, 0)).collect();
         if vms_left {
             return Ok(found);
         }
-        let read_keys = |response: &Response| {
-            let page: SshKeys = parse(response)?;
-            let ours = page.ssh_keys.into_iter().filter(|it| is_our_key(it, deployment));
-            found.extend(ours.map(|it| leftover("ssh_key", &it.id, &it.name, 0)));
-            Ok(page.links)
-        };
-        self.each_page(host, "account/keys", read_keys).await?;
-        let read_firewalls = |response: &Response| {
-            let page: Firewalls = parse(response)?;
-            let ours = page.firewalls.into_iter().filter(|it| is_our_firewall(it, deployment));
-            let secs = |it: &Firewall| from_rfc3339(&it.created_at).unwrap_or(0);
-            found.extend(ours.map(|it| leftover("firewall", &it.id, &it.name, secs(&it))));
-            Ok(page.links)
-        };
-        self.each_page(host, "firewalls", read_firewalls).await?;
+        let request = |page| self.page_request("account/keys", page);
+        let keys = self.pages(host, request, |it| Ok(parse::<SshKeys>(it)?.ssh_keys)).await?.into_iter();
+        let ours = keys.filter(|it| is_our_key(it, deployment));
+        found.extend(ours.map(|it| leftover("ssh_key", &it.id, &it.name, 0)));
+        let ours = self.firewalls(host).await?.into_iter().filter(|it| is_our_firewall(it, deployment));
+        let secs = |it: &Firewall| from_rfc3339(&it.created_at).unwrap_or(0);
+        found.extend(ours.map(|it| leftover("firewall", &it.id, &it.name, secs(&it))));
         Ok(found)
     }
 
@@ -231,19 +216,6 @@ impl DigitalOcean {
         native: &str,
     ) -> Result<bool, Error> {
         found(self.send(host, self.tag_request(tag, kind, native)).await)
-    }
-
-    pub(super) async fn each_page<H: Http + Random>(
-        &self,
-        host: &H,
-        path: &str,
-        mut read: impl FnMut(&Response) -> Result<Links, Error>,
-    ) -> Result<(), Error> {
-        let mut next = Some(1);
-        while let Some(page) = next.filter(|it| *it <= MAX_PAGES) {
-            next = read(&self.send(host, self.page_request(path, page)).await?)?.next_after(page);
-        }
-        Ok(())
     }
 }
 
