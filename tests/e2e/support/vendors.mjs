@@ -129,6 +129,8 @@ const ovh = {
     return (await ovhCall(cloud, 'POST', '/instance', body)).id;
   },
   destroy: (cloud, id) => ovhCall(cloud, 'DELETE', `/instance/${id}`),
+  /** A server's name holds all labels: where the wish for a description has no room, the snapshot is called as its VM. */
+  noteMayNotFit: true,
   /** Its lists have no pages. */
   smallPages: undefined,
   list: { method: 'GET', path: `${PROJECT}/instance` },
