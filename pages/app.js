@@ -46,7 +46,7 @@ function sheet(href) {
   });
 }
 
-/** name → {enter(about), takeOptions?(options), setTrouble?(trouble), draw?(model), polled?(), reset()} */
+/** name → {enter(about), leave?(), takeOptions?(options), setTrouble?(trouble), draw?(model), polled?(), reset()} */
 const mounted = new Map();
 
 /** @type {import('./session.js').Session|null} */
@@ -146,6 +146,7 @@ function rejected() {
 /** @param {string} view */
 function enter(view) {
   const changed = currentView !== view;
+  if (changed) mounted.get(currentView)?.leave?.();
   currentView = view;
   for (const [name, element] of Object.entries(views)) show(element, name === view);
   for (const tab of byId('tabs').children) setAttribute(tab, 'aria-current', tab.dataset.view === (view === 'new' ? 'list' : view) ? 'page' : null);

@@ -8,6 +8,7 @@ import {
 } from './create-logic.js';
 import { announce, clone, drawNotices, parts, reconcile, setAttribute, setChoices, setLines, setText, show } from './dom.js';
 import { duration, plain } from './format.js';
+import { mountHeld } from './held-secrets.js';
 import { mountKept } from './kept-keys.js';
 import { snapshotText } from './kept-logic.js';
 import { attemptLines, providerTitle, troubleText } from './logic.js';
@@ -40,14 +41,23 @@ export function mount(view, page) {
   let busy = false;
   /** @type {{key: string, body: string}|null} */
   let attempt = null;
-  /** Secrets already sent once: out of the document, kept for a retry only, forgotten when the form is left. */
-  const held = new Map();
+  /** Which form this is: what was begun in an earlier one no longer changes it. */
+  let round = 0;
+  /** The branch came with an address, so that the next address may take it away. */
+  let isBranchGiven = false;
+  let isLeft = false;
+  /** Somebody has been here before: a form that was just opened has nothing of an earlier one. */
+  let isUsed = false;
+  /** @type {string|null} the snapshot that is being looked up */
+  let looking = null;
 
   const providerNow = () => options?.providers.find((one) => one.name === provider);
   const cardNow = () => sizeCards(providerNow(), input.location.value || null).find((card) => card.size === size);
   const fieldOf = (name) => view.querySelector(`[data-field="${name}"]`);
   const whose = () => (page.session() && options ? `${page.session().apiUrl} ${options.owner}` : null);
-  const keepable = { anthropic_api_key: 'key', claude_code_oauth_token: 'OAuth token', git_token: 'Git token' };
+  const whats = { anthropic_api_key: 'key', claude_code_oauth_token: 'OAuth token', git_token: 'Git token', env: 'environment' };
+  const held = mountHeld(Object.fromEntries(SECRET_FIELDS.map((name) => [name, { field: fieldOf(name), input: input[name], what: whats[name] }])), () => draw());
+  const { env: _, ...keepable } = whats;
   const kept = mountKept(
     Object.fromEntries(Object.entries(keepable).map(([name, what]) => [name, { field: fieldOf(name), input: input[name], what }])),
     whose,
@@ -212,14 +222,6 @@ export function mount(view, page) {
     setText(el.submitText, on ? 'Creating…' : attempt ? 'Try again' : 'Create workspace');
   };
 
-  /** Takes a secret out of its field for good; what was typed before counts until something else is typed. */
-  const takeSecret = (name) => {
-    const typed = input[name].value.trim();
-    if (typed) held.set(name, typed);
-    input[name].value = '';
-    return held.get(name) ?? '';
-  };
-
   const isWanted = (name) => name === 'git_token' || name === 'env' || input.agent.value === name;
 
   /**
@@ -228,7 +230,7 @@ export function mount(view, page) {
    */
   const sealTyped = async () => {
     for (const name of Object.keys(keepable).filter((one) => isWanted(one) && kept.isWanted(one))) {
-      const typed = takeSecret(name);
+      const typed = held.take(name);
       if (!typed) continue;
       const asked = page.session();
       const answer = await page.api().seal(typed);
@@ -237,7 +239,7 @@ export function mount(view, page) {
         const why = plain(answer.problem.errors?.[0]?.detail ?? troubleText(answer.problem, '').title);
         return { status: answer.problem.status, name, why: `Cannot be sealed: ${why}. It goes without, if it is not to be remembered.` };
       }
-      held.delete(name);
+      held.drop(name);
       kept.keep(name, answer.data.sealed);
     }
     return null;
@@ -248,16 +250,9 @@ export function mount(view, page) {
     for (const name of SIMPLE) values[name] = input[name].value;
     values.restore = input.restore.value;
     for (const name of SECRET_FIELDS) {
-      if (isWanted(name)) values[name] = takeSecret(name) || (kept.of(name) ?? '');
+      if (isWanted(name)) values[name] = held.take(name) || (kept.of(name) ?? '');
     }
     return createBody(values);
-  };
-
-  const showHeld = () => {
-    for (const name of SECRET_FIELDS) {
-      input[name].dataset.placeholder ??= input[name].placeholder;
-      input[name].placeholder = held.has(name) ? 'Kept for the next try; type to replace' : input[name].dataset.placeholder;
-    }
   };
 
   /** @param {string} title @param {string[]} list @param {Map<string, string>} fields */
@@ -283,12 +278,15 @@ export function mount(view, page) {
     }
     const { fields, rest } = fieldErrors(problem, FIELDS);
     // A secret that was refused is of no use, typed or kept.
-    for (const name of SECRET_FIELDS) if (fields.has(name) && !held.delete(name) && kept.of(name)) kept.forget(name);
+    for (const name of SECRET_FIELDS) if (fields.has(name) && !held.drop(name) && kept.of(name)) kept.forget(name);
     const count = fields.size + rest.length;
     const trouble = troubleText({ ...problem, errors: [] }, '');
     if (fields.size > 0) showProblem(count === 1 ? 'One thing needs a change' : `${count} things need a change`, rest, fields);
     else showProblem(trouble.title, [trouble.detail, ...rest, ...attemptLines(problem.attempts)].filter(Boolean), fields);
   };
+
+  /** What may be sent again is kept while somebody is here to do so. */
+  const showHeld = () => (isLeft ? held.forget() : held.draw());
 
   const submit = async () => {
     if (busy || !options) return;
@@ -308,27 +306,33 @@ export function mount(view, page) {
     }
     setBusy(true);
     const asked = page.session();
+    const mine = round;
     const unsealed = await sealTyped();
-    if (asked !== page.session()) return;
+    if (asked !== page.session() || mine !== round) return;
     if (unsealed?.status === 401) return void page.rejected();
     if (unsealed) {
       setBusy(false);
-      showHeld();
-      return void showProblem('The key cannot be remembered', [], new Map([[unsealed.name, unsealed.why]]));
+      showProblem('The key cannot be remembered', [], new Map([[unsealed.name, unsealed.why]]));
+      return void showHeld();
     }
     const body = collect(repo);
     attempt = attemptFor(attempt, body, () => crypto.randomUUID());
     const sent = attempt;
-    showHeld();
+    held.draw();
     announce('Creating the workspace.');
     const answer = await page.api().create(sent.body, sent.key);
     if (asked !== page.session()) return;
     if (answer.ok) {
-      reset();
+      // The password is shown in any case; another form that was begun meanwhile stays.
+      if (mine === round) reset();
       page.onCreated(answer.data);
       return;
     }
     if (answer.problem.status === 401) return void page.rejected();
+    if (mine !== round) {
+      const { title, detail } = troubleText(answer.problem, '');
+      return void drawNotices(el.notices, [{ key: 'earlier', tone: '-warn', title: `The workspace of ${plain(repo.label)} was not created`, detail: detail || title }]);
+    }
     setBusy(false);
     explain(answer.problem);
     showHeld();
@@ -336,18 +340,19 @@ export function mount(view, page) {
 
   /** Back to an empty form, with no secret left in it or in memory. */
   function reset() {
+    round += 1;
     attempt = null;
-    held.clear();
+    held.forget();
+    isBranchGiven = false;
+    isUsed = false;
     el.form.reset();
     for (const control of Object.values(input)) delete control.dataset.touched;
-    for (const name of SECRET_FIELDS) input[name].value = '';
     source = null;
     backups = [];
     provider = options?.defaults.provider ?? provider;
     size = options?.defaults.size ?? size;
     el.advanced.open = false;
     clearErrors();
-    showHeld();
     setBusy(false);
     readRepo();
     draw();
@@ -360,7 +365,8 @@ export function mount(view, page) {
   el.form.addEventListener('input', (event) => {
     const { target } = event;
     target.dataset.touched = 'true';
-    if (target.id === 'branch' && !target.value) delete target.dataset.touched;
+    if (target === input.branch) isBranchGiven = false;
+    if (target === input.branch && !target.value) delete target.dataset.touched;
     if (target === input.repo_url || target === input.branch) readRepo();
     if (FIELDS.has(target.id)) setFieldError(target.id, '');
     draw();
@@ -383,16 +389,27 @@ export function mount(view, page) {
     if (branch !== null) {
       input.branch.value = branch.slice(0, 300);
       input.branch.dataset.touched = 'true';
+      isBranchGiven = true;
     }
     const result = readRepo();
     if (result && !result.ok) setFieldError('repo_url', result.reason);
   };
 
+  /** Whether an address speaks of something else than what the form has begun with. */
+  const isOther = ({ repo, branch, snapshot }) => {
+    const [given, now] = [repo ?? '', input.repo_url.value].map(understandRepo);
+    if (repo !== null && (given.ok && now.ok ? given.repo_url !== now.repo_url : repo.trim() !== input.repo_url.value.trim())) return true;
+    const wanted = branch ?? (given.ok ? given.branch : null);
+    if (wanted ? wanted !== input.branch.value.trim() : repo !== null && isBranchGiven) return true;
+    return snapshot !== null && source?.id !== snapshot;
+  };
+
   /** The snapshot that an address names: looked up, since it decides the provider and knows the repository. */
   const startFrom = async (id) => {
-    const asked = page.session();
+    const mine = round;
+    looking = id;
     const answer = await page.api().snapshots();
-    if (asked !== page.session()) return;
+    if (mine !== round || looking !== id) return;
     const found = answer.ok ? answer.data.snapshots.find((one) => one.id === id) : null;
     if (!found) return void drawNotices(el.notices, [{ key: 'source', tone: '-warn', title: 'This snapshot cannot be started from', detail: answer.ok ? 'It is not among your snapshots any more.' : troubleText(answer.problem, '').title }]);
     source = found;
@@ -426,14 +443,25 @@ export function mount(view, page) {
       if (!options) drawNotice({ title: `Nothing can be created now. ${trouble.title}.`, detail: trouble.detail });
     },
     /** @param {{repo: string|null, branch: string|null, snapshot: string|null}} about */
-    enter({ repo, branch, snapshot }) {
+    enter(about) {
+      const { repo, branch, snapshot } = about;
+      isLeft = false;
+      if (isUsed && isOther(about)) reset();
+      isUsed = true;
       if (source && source.id !== snapshot) source = null;
+      if (options) drawNotice(null);
       prefill(repo, branch);
       draw();
       isKeptDue = true;
       askKept();
       input.repo_url.focus();
+      looking = null;
       if (snapshot && source?.id !== snapshot) startFrom(snapshot);
+    },
+    /** What was typed stays for who comes back; secrets do not, unless they are under way. */
+    leave() {
+      isLeft = true;
+      if (!busy) held.forget();
     },
     reset,
   };

@@ -1,0 +1,137 @@
+// The form for a new workspace, against the stub of page-stub.mjs: what of one repository never reaches another, what stays
+// for who comes back, and how it fits a phone. What is sent and how errors are told is in page-edge.test.mjs.
+
+import assert from 'node:assert/strict';
+import { problem, someSnapshot } from './page-stub.mjs';
+import { signIn, stories, withErrors } from './page-support.mjs';
+
+const story = stories();
+const creations = (stub) => stub.seen.filter((it) => it.method === 'POST' && it.path === '/vms').map((it) => it.body);
+const repository = (page) => page.getByRole('textbox', { name: 'Repository' });
+const gitToken = (page) => page.getByLabel('Git token', { exact: true });
+
+/** As a link elsewhere on the page would. */
+const follow = async (page, hash, shows) => {
+  await page.evaluate((to) => {
+    globalThis.location.hash = to;
+  }, hash);
+  await page.getByText(shows).first().waitFor();
+};
+
+/** Fills in what is nobody else's business, and has its creation refused. */
+async function failToCreate(stub, page) {
+  await page.getByText('Clones github.com/o/first').waitFor();
+  await page.getByText('Advanced').click();
+  await gitToken(page).fill('ghp_of_the_first');
+  await page.getByLabel('Environment').fill('TOKEN=of-the-first');
+  await page.getByLabel('Branch').fill('of-the-first');
+  await page.getByLabel('Trust its devcontainer').check();
+  stub.answers.set('POST /vms', () => problem(503, 'provider_capacity', 'No room now.'));
+  await page.getByRole('button', { name: 'Create workspace' }).click();
+  await page.getByText('No room now.').waitFor();
+  stub.answers.clear();
+  const [first] = creations(stub);
+  assert.deepEqual([first.git_token, first.env, first.branch, first.trust_repo], ['ghp_of_the_first', { TOKEN: 'of-the-first' }, 'of-the-first', true]);
+}
+
+const assertNothingOfIt = (body) => assert.deepEqual(['git_token', 'env', 'branch', 'trust_repo', 'snapshot_id'].filter((name) => name in body), []);
+
+story('a link to another repository begins another form: nothing of the first is sent', withErrors, async ({ stub, page }) => {
+  await signIn(page, stub.url, stub.token, { hash: '#new?repo=o/first' });
+  await failToCreate(stub, page);
+  await follow(page, '#new?repo=o/second', 'Clones github.com/o/second.');
+  await page.getByRole('button', { name: 'Create workspace' }).click();
+  await page.getByText('brisk-otter').waitFor();
+  const second = creations(stub).at(-1);
+  assert.equal(second.repo_url, 'https://github.com/o/second');
+  assertNothingOfIt(second);
+});
+
+story('neither is it from the list, nor what was typed and never sent, nor a branch that came with the first link', {}, async ({ stub, page }) => {
+  await signIn(page, stub.url, stub.token, { hash: '#new?repo=o/first&branch=dev' });
+  await page.getByText('Clones github.com/o/first, branch dev.').waitFor();
+  await page.getByText('Advanced').click();
+  await gitToken(page).fill('ghp_never_sent');
+  await page.getByLabel('Trust its devcontainer').check();
+  await page.getByRole('link', { name: 'Workspaces', exact: true }).first().click();
+  await page.getByText('No workspaces, no costs').waitFor();
+  assert.equal(await page.evaluate(() => document.getElementById('git_token').value), '', 'a secret does not wait in the document');
+  await page.getByLabel('Git address').fill('o/second');
+  await page.getByRole('button', { name: 'Continue' }).click();
+  await page.getByText('Clones github.com/o/second.').waitFor();
+  await page.getByRole('button', { name: 'Create workspace' }).click();
+  await page.getByText('brisk-otter').waitFor();
+  assertNothingOfIt(creations(stub)[0]);
+});
+
+story('the same repository without its branch is another form as well', {}, async ({ stub, page }) => {
+  await signIn(page, stub.url, stub.token, { hash: '#new?repo=o/first&branch=dev' });
+  await page.getByText('branch dev').waitFor();
+  await follow(page, '#new?repo=o/first', 'Clones github.com/o/first.');
+  await page.getByRole('button', { name: 'Create workspace' }).click();
+  await page.getByText('brisk-otter').waitFor();
+  assertNothingOfIt(creations(stub)[0]);
+});
+
+story('a snapshot brings its own repository', withErrors, async ({ stub, page }) => {
+  stub.snapshots = [someSnapshot()];
+  await signIn(page, stub.url, stub.token, { hash: '#new?repo=o/first' });
+  await failToCreate(stub, page);
+  await page.getByRole('link', { name: 'Snapshots', exact: true }).click();
+  await page.getByRole('link', { name: 'Start from it' }).click();
+  await page.getByText('Starts from').waitFor();
+  assert.equal(await repository(page).inputValue(), 'https://github.com/riverside/atlas');
+  await page.getByRole('button', { name: 'Create workspace' }).click();
+  await page.getByText('brisk-otter').waitFor();
+  const { snapshot_id: from, ...second } = creations(stub).at(-1);
+  assert.deepEqual([from, second.repo_url], ['hetzner-71', 'https://github.com/riverside/atlas']);
+  assertNothingOfIt(second);
+});
+
+story('who looks at the list and comes back finds what they typed, without the secrets', withErrors, async ({ stub, page }) => {
+  await signIn(page, stub.url, stub.token, { hash: '#new?repo=o/first' });
+  await page.getByRole('radio', { name: /Large/ }).check();
+  await failToCreate(stub, page);
+  await page.getByLabel('Environment').fill('TYPED=again');
+  await page.getByRole('link', { name: 'Workspaces', exact: true }).first().click();
+  await page.getByRole('link', { name: 'New workspace' }).click();
+  await page.getByText('Clones github.com/o/first, branch of-the-first.').waitFor();
+  assert.equal(await page.getByRole('radio', { name: /Large/ }).isChecked(), true);
+  assert.equal(await page.getByText('is kept for the next try').filter({ visible: true }).count(), 0);
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await page.getByText('brisk-otter').waitFor();
+  const { git_token: token, env, branch, size } = creations(stub).at(-1);
+  assert.deepEqual([token, env, branch, size], [undefined, undefined, 'of-the-first', 'large']);
+});
+
+story('a secret that waits for the next try can be taken back', withErrors, async ({ stub, page }) => {
+  await signIn(page, stub.url, stub.token, { hash: '#new?repo=o/first' });
+  await failToCreate(stub, page);
+  await page.getByText('The Git token is kept for the next try').waitFor();
+  await page.locator('[data-field=git_token]').getByRole('button', { name: 'Remove' }).click();
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'git_token');
+  await page.getByText('The Git token is kept for the next try').waitFor({ state: 'hidden' });
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await page.getByText('brisk-otter').waitFor();
+  const second = creations(stub).at(-1);
+  assert.deepEqual(['git_token' in second, second.env], [false, { TOKEN: 'of-the-first' }]);
+});
+
+story('what fails after the form was left for another repository is told there, and leaves that one alone', withErrors, async ({ stub, page }) => {
+  await signIn(page, stub.url, stub.token, { hash: '#new?repo=o/first' });
+  let answer;
+  stub.answers.set('POST /vms', () => new Promise((resolve) => {
+    answer = resolve;
+  }));
+  await page.getByRole('button', { name: 'Create workspace' }).click();
+  await page.getByRole('button', { name: 'Creating…' }).waitFor();
+  await follow(page, '#new?repo=o/second', 'Clones github.com/o/second.');
+  answer(problem(400, 'invalid_request', 'There is no such repository.', { errors: [{ field: 'repo_url', detail: 'Not found.' }] }));
+  await page.getByText('The workspace of github.com/o/first was not created').waitFor();
+  assert.equal(await repository(page).getAttribute('aria-invalid'), null);
+  stub.answers.clear();
+  await page.getByRole('button', { name: 'Create workspace' }).click();
+  await page.getByText('brisk-otter').waitFor();
+  assert.equal(creations(stub).at(-1).repo_url, 'https://github.com/o/second');
+});
+
