@@ -3,9 +3,10 @@
  * it is given; asking the API and keeping the state is app.js's business.
  */
 
+import { usualSeconds } from './boot-logic.js';
 import { drawNotices, parts, reconcile, setAttribute, setChoices, setText, show } from './dom.js';
 import { counted, duration, plain } from './format.js';
-import { providerTitle, totalsText, usualSeconds } from './logic.js';
+import { providerTitle, totalsText } from './logic.js';
 import { createRow, updateRow } from './vm-row.js';
 
 /**

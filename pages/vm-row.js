@@ -3,13 +3,11 @@
  * complete and idempotent. What the figures mean is in logic.js; what the buttons do is app.js's business.
  */
 
+import { bootProgress, bootText, bootTime, isBooting, phaseTitle, stepShare, stepTime, timeline } from './boot-logic.js';
 import { clone, copyWithFeedback, mountMenu, parts, reconcile, setAttribute, setLink, setText, show } from './dom.js';
 import { clockTime, duration, instant, plain, safeUrl } from './format.js';
 import { mountLog } from './log-view.js';
-import {
-  actionsOf, bootProgress, bootText, bootTime, costText, expiryText, failure, idleText, isBooting, phaseTitle, stateOf, stepShare, stepTime, timeLeft, timeline,
-  verdictLines, verdictSummary,
-} from './logic.js';
+import { actionsOf, costText, expiryText, failure, idleText, stateOf, timeLeft, verdictLines, verdictSummary } from './logic.js';
 
 /**
  * @typedef {import('./logic.js').Vm} Vm
@@ -140,10 +138,10 @@ function updateBoot(el, { vm, now, usual, since, took, pending }) {
   show(el.boot, shown);
   if (!shown) return;
   const steps = timeline(vm, now, usual, since, took);
-  const { share, secondsLeft } = bootProgress(steps);
+  const { share, secondsLeft, late } = bootProgress(steps);
   const failed = vm.phase === 'failed';
   const title = bootText(vm);
-  const left = failed ? '' : secondsLeft > 0 ? `usually ${duration(secondsLeft)} more` : 'longer than usual';
+  const left = failed ? '' : late || secondsLeft === 0 ? 'longer than usual' : `usually ${duration(secondsLeft)} more`;
   const percent = Math.round(share * 100);
   setText(el.bootText, title);
   setText(el.bootLeft, left);
@@ -153,7 +151,7 @@ function updateBoot(el, { vm, now, usual, since, took, pending }) {
   reconcile(el.steps, steps, (step) => step.phase, () => clone('step-template'), updateStep);
 }
 
-/** @param {HTMLElement} item @param {import('./logic.js').Step} step */
+/** @param {HTMLElement} item @param {import('./boot-logic.js').Step} step */
 function updateStep(item, step) {
   const el = parts(item);
   setAttribute(item, 'data-state', step.state);

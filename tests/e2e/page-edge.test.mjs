@@ -230,6 +230,14 @@ story('an update keeps focus and open disclosures, and tells a listener only wha
   assert.match(steps[1], /Docker.*9 s/);
 });
 
+story('a phase an hour late is longer than usual, and no seconds are promised', {}, async ({ stub, page }) => {
+  stub.vms = [newVm({ state: 'running', phase: 'docker', boot: { phases: [{ phase: 'booting', seconds: 20 }], reason: null } }, 3600)];
+  await signIn(page, stub.url, stub.token);
+  const mine = row(page, 'mayfly-atlas-k3f9');
+  await mine.getByText('longer than usual').waitFor();
+  assert.match(await mine.getByRole('progressbar').getAttribute('aria-valuetext'), /longer than usual$/);
+});
+
 story('a workspace that waits for an answer is in the title', {}, async ({ stub, page }) => {
   await page.clock.install();
   stub.vms = [someVm()];
