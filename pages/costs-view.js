@@ -57,12 +57,12 @@ export function mount(view, page) {
     show(el.empty, loaded && !any && notices.length === 0);
     if (!any) return;
     const counting = shown.filter((vm) => !vm.stale);
-    const { hour, soFar, expiry } = totalsText(counting, totals);
+    const { hour, soFar, expiry, note } = totalsText(counting, totals);
     setText(el.hour, hour);
     setText(el.soFar, soFar);
     setText(el.expiry, expiry);
     setText(el.hourHint, monthText(counting, totals));
-    setText(el.soFarHint, counted(shown.length, 'workspace'));
+    setText(el.soFarHint, [counted(shown.length, 'workspace'), note].filter(Boolean).join(', '));
     setText(el.expiryHint, lastEndText(counting, now));
     drawPicture(shown, now);
     reconcile(el.rows, costRows(shown, now), (row) => row.id, () => clone('cost-template'), (line, row) => {

@@ -5,7 +5,7 @@
 
 import { copyWithFeedback, parts, setLines, setText, show } from './dom.js';
 import { plain } from './format.js';
-import { attemptLines, costText, deleteLosses } from './logic.js';
+import { attemptLines, costNote, deleteLosses } from './logic.js';
 
 /** Opens a dialog whose harmless answer is the default; resolves to the answer. @returns {Promise<string>} */
 function ask(dialog) {
@@ -34,8 +34,7 @@ export async function askLoss({ title, name, losses, note, keep, go }) {
 
 /** @param {import('./logic.js').Vm} vm @param {number} now @returns {Promise<boolean>} */
 export function askDelete(vm, now) {
-  const note = vm.cost ? `It has cost ${costText(vm).hint.split(',')[0]} and costs nothing more afterwards.` : 'It costs nothing more afterwards.';
-  return askLoss({ title: 'Delete', name: plain(vm.name), losses: deleteLosses(vm, now), note, keep: 'Keep it', go: 'Delete workspace' });
+  return askLoss({ title: 'Delete', name: plain(vm.name), losses: deleteLosses(vm, now), note: costNote(vm), keep: 'Keep it', go: 'Delete workspace' });
 }
 
 /** @param {import('./logic.js').Vm} vm @returns {Promise<string|null>} the description, or null for no snapshot */

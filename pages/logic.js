@@ -15,7 +15,7 @@ import { clockTime, duration, hourlyPrice, instant, minutesAgo, money, plain } f
  *   profile: string, web_ui: string, repo_url: string|null, branch: string|null, owner: string,
  *   state: string, phase: string, services_ready: boolean, attention: null|'waiting'|'done',
  *   created_at: string, age_seconds: number, ipv4: string|null, ipv6: string|null,
- *   cost: {currency: string, per_hour: number, so_far: number, until_expiry: number|null}|null,
+ *   cost: {currency: string, per_hour: number, so_far: number, until_idle?: number|null, until_expiry: number|null}|null,
  *   idle: {limit_minutes: number, active_at: string|null, deadline: string|null, verdict: Signal[]}|null,
  *   expires_at: string|null, last_seen_at: string|null, boot: {phases: PhaseTime[], reason: Reason|null}|null,
  *   urls: {web_ui?: string, terminal?: string, status?: string},
@@ -183,6 +183,11 @@ export function costText(vm) {
   return { value: hourlyPrice(per_hour, currency), hint: `${money(so_far, currency)} so far${most}` };
 }
 
+/** What it has cost when it goes now, as a sentence. @param {Vm} vm */
+export function costNote(vm) {
+  return vm.cost ? `It has cost ${money(vm.cost.so_far, vm.cost.currency)} so far and costs nothing more afterwards.` : 'It costs nothing more afterwards.';
+}
+
 /**
  * What deletion destroys. @param {Vm} vm @param {number} now @returns {string[]}
  */
@@ -200,12 +205,25 @@ export function deleteLosses(vm, now) {
 }
 
 /**
- * The money strip. Without one currency for all, the totals are added up per currency.
+ * The money strip. Without one currency for all, the totals are added up per currency. What has no known price is in no
+ * sum, which the note says.
  * @param {Vm[]} vms @param {Totals} totals
- * @returns {{hour: string, soFar: string, expiry: string}}
+ * @returns {{hour: string, soFar: string, expiry: string, note: string}}
  */
 export function totalsText(vms, totals) {
-  if (totals.currency || vms.every((vm) => !vm.cost)) {
+  const unknown = vms.filter((vm) => !vm.cost).length;
+  const endless = vms.filter((vm) => vm.cost && vm.cost.until_expiry === null).length;
+  const note = [
+    unknown > 0 ? `${unknown} without a known price` : '',
+    endless > 0 ? `${endless} without an end, and so without a worst case` : '',
+  ].filter(Boolean).join(', ');
+  if (vms.length > 0 && unknown === vms.length) return { hour: '–', soFar: '–', expiry: '–', note };
+  return { ...sumsText(vms, totals), ...(endless > 0 && unknown + endless === vms.length && { expiry: '–' }), note };
+}
+
+/** @param {Vm[]} vms @param {Totals} totals */
+function sumsText(vms, totals) {
+  if (totals.currency || vms.length === 0) {
     const { currency } = totals;
     return {
       hour: hourlyPrice(totals.price_per_hour, currency),

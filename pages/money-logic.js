@@ -1,6 +1,7 @@
 /**
  * Money on a time axis: what each workspace has cost, comes to if nobody touches it, and at most. Pure; the clock and
- * the width are arguments. Drawing is costs-view.js's business.
+ * the width are arguments. What something costs the API reckons, since providers bill by the second, by the started hour
+ * or by the clock's hour; drawing is costs-view.js's business.
  */
 
 import { clockTime, counted, hourlyPrice, instant, money, plain } from './format.js';
@@ -20,13 +21,6 @@ const CHARACTER_WIDTH = 7;
 const LANE = 46;
 const TOP = 26;
 
-/** Every started hour counts whole, everywhere. @param {Vm} vm @param {number} end */
-function costUntil(vm, end) {
-  const created = instant(vm.created_at);
-  if (!vm.cost || created === null) return null;
-  return Math.max(vm.cost.so_far, Math.ceil((end - created) / HOUR_MS) * vm.cost.per_hour);
-}
-
 /** When it goes if nobody touches it, or null where that is not before its expiry. @param {Vm} vm @param {number} now */
 function idleEnd(vm, now) {
   const deadline = instant(vm.idle?.deadline);
@@ -43,7 +37,7 @@ function idleEnd(vm, now) {
 export function costRows(vms, now) {
   return vms.map((vm) => {
     const idle = idleEnd(vm, now);
-    const { currency, per_hour: perHour, so_far: soFar, until_expiry: most } = vm.cost ?? {};
+    const { currency, per_hour: perHour, so_far: soFar, until_idle: untilIdle, until_expiry: most } = vm.cost ?? {};
     const ends = instant(vm.expires_at);
     return {
       id: vm.id,
@@ -51,8 +45,8 @@ export function costRows(vms, now) {
       cells: [
         vm.cost ? hourlyPrice(perHour, currency) : 'unknown',
         vm.cost ? money(soFar, currency) : '–',
-        vm.cost && idle !== null ? money(costUntil(vm, idle), currency) : '–',
-        vm.cost && most !== null ? money(most, currency) : '–',
+        idle === null ? '–' : money(untilIdle, currency),
+        money(most, currency),
         ends === null ? 'never' : clockTime(ends, now),
       ],
     };
@@ -93,7 +87,7 @@ export function moneyChart(vms, now, width) {
       past: length(start, now),
       idle: idle === null ? null : length(now, idle),
       most: length(now, ends[index]),
-      cost: vm.cost ? `${money(vm.cost.so_far, vm.cost.currency)} → ${money(vm.cost.until_expiry ?? costUntil(vm, ends[index]), vm.cost.currency)}` : 'price unknown',
+      cost: vm.cost ? `${money(vm.cost.so_far, vm.cost.currency)} → ${money(vm.cost.until_expiry, vm.cost.currency)}` : 'price unknown',
     };
   });
   return { width, height: TOP + vms.length * LANE + 4, now: x(now), ticks: ticksOf(from, to, now, width, x), bars };

@@ -67,9 +67,11 @@ export function mountVmList(view, actions) {
       setText(el.hour, totals.hour);
       setText(el.soFar, totals.soFar);
       setText(el.expiry, totals.expiry);
+      const failing = state.errors.map((error) => providerTitle(state.titles, error.provider)).join(', ');
+      const notes = [someFail ? `Without ${failing}, which does not answer.` : '', totals.note && `${totals.note}.`].filter(Boolean);
+      setText(el.moneyNote, notes.join(' '));
+      show(el.moneyNote, notes.length > 0 && state.vms.length > 0);
     }
-    show(el.moneyNote, someFail && state.vms.length > 0);
-    setText(el.moneyNote, `Without ${state.errors.map((error) => providerTitle(state.titles, error.provider)).join(', ')}, which does not answer.`);
     updateRows(el, state, actions);
   };
   return { update };

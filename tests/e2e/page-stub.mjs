@@ -50,7 +50,7 @@ export function someVm(changes = {}, ageSeconds = 4000) {
     id, name: 'mayfly-atlas-k3f9', provider: 'hetzner', location: 'fsn1', server_type: 'cx33', size: 'medium', profile: 'coding', web_ui: 'cloudcli',
     repo_url: 'https://github.com/riverside/atlas', branch: null, owner: 'default', state: 'running', phase: 'ready', services_ready: true, attention: null,
     created_at: at(-ageSeconds), age_seconds: ageSeconds, ipv4: '203.0.113.7', ipv6: '2001:db8::1',
-    cost: { currency: 'EUR', per_hour: 0.0128, so_far: 0.0256, until_expiry: 0.1536 },
+    cost: { currency: 'EUR', per_hour: 0.0128, so_far: 0.0256, until_idle: 0.0256, until_expiry: 0.1536 },
     idle: {
       limit_minutes: 30, active_at: at(-200), deadline: at(1600),
       verdict: [{ signal: 'agent', age_minutes: 3 }, { signal: 'transcript', age_minutes: 4 }, { signal: 'files', age_minutes: 12 }, { signal: 'connection', age_minutes: 44 }, { signal: 'ssh', age_minutes: null }],
@@ -68,7 +68,7 @@ export function newVm(changes = {}, ageSeconds = 0) {
   return someVm({
     state: 'creating', phase: 'booting', services_ready: false, last_seen_at: null, urls: {}, ssh: null, ipv4: null, ipv6: null,
     boot: { phases: [], reason: null }, idle: { limit_minutes: 30, active_at: null, deadline: new Date(Date.now() + 1_800_000).toISOString(), verdict: [] },
-    cost: { currency: 'EUR', per_hour: 0.0128, so_far: 0.0128, until_expiry: 0.1536 }, ...changes,
+    cost: { currency: 'EUR', per_hour: 0.0128, so_far: 0.0128, until_idle: 0.0128, until_expiry: 0.1536 }, ...changes,
   }, ageSeconds);
 }
 

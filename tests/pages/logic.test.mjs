@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isBooting } from '../../pages/boot-logic.js';
 import {
-  actionsOf, apiAddress, attemptLines, clockOffset, costText, deleteLosses, expiryText, failure, idleText, mergeVms, newsBetween, pageTitle, parseHash,
+  actionsOf, apiAddress, attemptLines, clockOffset, costNote, costText, deleteLosses, expiryText, failure, idleText, mergeVms, newsBetween, pageTitle, parseHash,
   pollDelay, providerTitle, stateOf, timeLeft, totalsText, troubleText, verdictLines, verdictSummary,
 } from '../../pages/logic.js';
 
@@ -92,9 +92,25 @@ test('cost: per hour, so far, and until expiry; or honestly unknown', () => {
 });
 
 test('totals come from the API, and per currency where it gives none for all', () => {
-  assert.deepEqual(totalsText([vm()], { currency: 'EUR', price_per_hour: 0.0128, cost_so_far: 0.2, cost_until_expiry: 3 }), { hour: '€0.0128/h', soFar: '€0.20', expiry: '€3.00' });
+  assert.deepEqual(totalsText([vm()], { currency: 'EUR', price_per_hour: 0.0128, cost_so_far: 0.2, cost_until_expiry: 3 }), { hour: '€0.0128/h', soFar: '€0.20', expiry: '€3.00', note: '' });
   const dollars = vm({ id: 'ec2-1', cost: { currency: 'USD', per_hour: 0.05, so_far: 1, until_expiry: 2 } });
   assert.equal(totalsText([vm(), dollars, vm()], { currency: null }).hour, '€0.0256/h + $0.05/h');
+});
+
+test('an unknown price is no zero: none at all is a dash, some are told beside the sum', () => {
+  const totals = { currency: null, price_per_hour: 0, cost_so_far: 0, cost_until_expiry: 0 };
+  const unknown = vm({ cost: null });
+  assert.deepEqual(totalsText([unknown, unknown], totals), { hour: '–', soFar: '–', expiry: '–', note: '2 without a known price' });
+  const some = totalsText([vm(), unknown], { currency: 'EUR', price_per_hour: 0.0128, cost_so_far: 0.2, cost_until_expiry: 3 });
+  assert.deepEqual([some.hour, some.expiry, some.note], ['€0.0128/h', '€3.00', '1 without a known price']);
+  const endless = vm({ cost: { currency: 'EUR', per_hour: 1, so_far: 2, until_expiry: null } });
+  assert.deepEqual(totalsText([endless], { ...totals, currency: 'EUR', cost_so_far: 2 }), { hour: '€0.00/h', soFar: '€2.00', expiry: '–', note: '1 without an end, and so without a worst case' });
+  assert.equal(totalsText([vm(), unknown], totals).note, '1 without a known price', 'also where currencies are added up');
+});
+
+test('what it has cost is told whole, however much it is', () => {
+  assert.equal(costNote(vm({ cost: { currency: 'EUR', per_hour: 9, so_far: 1234.5, until_expiry: 2000 } })), 'It has cost €1,234.50 so far and costs nothing more afterwards.');
+  assert.equal(costNote(vm({ cost: null })), 'It costs nothing more afterwards.');
 });
 
 test('deleting names what is lost, work in progress first', () => {

@@ -9,12 +9,13 @@ const NOW = Date.parse('2026-11-20T10:00:00Z');
 const iso = (hours) => new Date(NOW + hours * HOUR).toISOString();
 const vm = (changes = {}) => ({
   id: 'hetzner-1', name: 'mayfly-a', state: 'running', created_at: iso(-2.5), expires_at: iso(9.5),
-  cost: { currency: 'EUR', per_hour: 0.1, so_far: 0.3, until_expiry: 1.2 }, idle: { deadline: iso(0.5) }, ...changes,
+  cost: { currency: 'EUR', per_hour: 0.1, so_far: 0.3, until_idle: 0.345, until_expiry: 1.2 }, idle: { deadline: iso(0.5) }, ...changes,
 });
 
 test('each row has its price, what it cost, what it costs if nobody touches it, and at most', () => {
-  assert.deepEqual(costRows([vm()], NOW)[0].cells.slice(0, 4), ['€0.10/h', '€0.30', '€0.30', '€1.20']);
-  assert.equal(costRows([vm({ idle: { deadline: iso(1.6) } })], NOW)[0].cells[2], '€0.50', 'a started hour counts whole');
+  assert.deepEqual(costRows([vm()], NOW)[0].cells.slice(0, 4), ['€0.10/h', '€0.30', '€0.35', '€1.20']);
+  const { until_idle: _, ...older } = vm().cost;
+  assert.equal(costRows([vm({ cost: older })], NOW)[0].cells[2], '–', 'an API that does not say so is not guessed for');
   assert.deepEqual(costRows([vm({ cost: null, expires_at: null })], NOW)[0].cells, ['unknown', '–', '–', '–', 'never']);
   assert.equal(costRows([vm({ state: 'stopped' })], NOW)[0].cells[2], '–', 'a stopped one does not end for idleness');
   assert.equal(costRows([vm({ idle: { deadline: iso(20) } })], NOW)[0].cells[2], '–', 'nor one that expires before');
@@ -31,6 +32,7 @@ test('the picture has one lane per workspace, in order, within its width', () =>
   assert.equal(chart.bars[1].idle, null);
   assert.ok(chart.bars[1].y > chart.bars[0].y && chart.height > chart.bars[1].y);
   assert.equal(chart.bars[0].cost, '€0.30 → €1.20');
+  assert.equal(moneyChart([vm({ expires_at: null, cost: { ...vm().cost, until_expiry: null } })], NOW, 600).bars[0].cost, '€0.30 → –', 'no end, no worst case');
 });
 
 test('the axis has as many marks as there is room for, and leaves now its place', () => {
