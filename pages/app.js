@@ -7,7 +7,7 @@ import { createApi } from './api.js';
 import { showCreated } from './dialogs.js';
 import { announce, setAttribute, setText, show } from './dom.js';
 import { instant, plain } from './format.js';
-import { clockOffset, mergeVms, newsBetween, pageTitle, parseHash, pollDelay, troubleText } from './logic.js';
+import { clockOffset, mergeVms, newsBetween, pageTitle, parseHash, pollDelay, retryAfter, troubleText } from './logic.js';
 import { forgetSession, loadSession, saveSession, tellOtherTabs, watchForgotten, watchOtherTabs } from './session.js';
 import { mountSignIn } from './sign-in.js';
 import { AFTERGLOW_MS, vmActions } from './vm-actions.js';
@@ -61,7 +61,7 @@ let currentView = '';
 
 function emptyState() {
   return {
-    vms: [], totals: null, errors: [], problem: null, failures: 0, loaded: false, updatedAt: null, offset: 0, asking: false,
+    vms: [], totals: null, errors: [], problem: null, failures: 0, troubled: 0, loaded: false, updatedAt: null, offset: 0, asking: false,
     pending: new Map(), rowErrors: new Map(), rowNews: new Map(), blocked: new Map(), since: new Map(),
     /** id → until when it stays hidden */
     gone: new Map(),
@@ -241,7 +241,9 @@ function takeListing(listing) {
   if (state.loaded) for (const news of newsBetween(state.vms, merged)) announce(news);
   state.offset = clockOffset(listing.vms, receivedAt);
   rememberPhases(merged, receivedAt + state.offset);
-  Object.assign(state, { vms: merged, totals: listing.totals, errors: listing.errors ?? [], problem: null, failures: 0, loaded: true, updatedAt: receivedAt });
+  const errors = listing.errors ?? [];
+  const troubled = errors.length > 0 ? state.troubled + 1 : 0;
+  Object.assign(state, { vms: merged, totals: listing.totals, errors, problem: null, failures: 0, troubled, loaded: true, updatedAt: receivedAt });
 }
 
 /** Since when each VM is in its phase, as far as this page has seen it begin, and how long it has seen earlier ones take. */
@@ -261,7 +263,8 @@ function rememberPhases(vms, now) {
 function schedule() {
   clearTimeout(pollTimer);
   if (!session || document.hidden || state.asking) return;
-  const delay = pollDelay({ vms: state.vms, failures: state.failures, retryAfterSeconds: state.problem?.retry_after_seconds ?? null, random: Math.random() });
+  const { vms, failures, troubled, problem, errors } = state;
+  const delay = pollDelay({ vms, failures, troubled, retryAfterSeconds: problem ? (problem.retry_after_seconds ?? null) : retryAfter(errors), random: Math.random() });
   nextPollAt = Date.now() + delay;
   pollTimer = setTimeout(poll, delay);
 }

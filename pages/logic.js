@@ -21,7 +21,7 @@ import { clockTime, duration, hourlyPrice, instant, minutesAgo, money, plain } f
  *   urls: {web_ui?: string, terminal?: string, status?: string},
  *   ssh: {command: string, host_key: string|null}|null,
  *   tls: {state: 'trusted'|'self_signed', sha256: string}|null, stale?: boolean}} Vm
- * @typedef {{provider: string, code: string, detail: string}} ProviderError
+ * @typedef {{provider: string, code: string, detail: string, retry_after_seconds?: number}} ProviderError
  * @typedef {{count: number, currency: string|null, price_per_hour: number, cost_so_far: number, cost_until_expiry: number}} Totals
  * @typedef {{vms: Vm[], errors: ProviderError[], totals: Totals}} Listing
  * @typedef {'good'|'busy'|'warn'|'bad'|'quiet'} Tone
@@ -281,19 +281,27 @@ const POLL_CALM_MS = 20_000;
 const POLL_EMPTY_MS = 45_000;
 const POLL_MOST_MS = 120_000;
 
+/** When to look again at providers that fail: none may be asked before the last of them allows it. @param {ProviderError[]} errors */
+export function retryAfter(errors) {
+  const asked = errors.map((error) => error.retry_after_seconds).filter(Number.isFinite);
+  return asked.length > 0 ? Math.max(...asked) : null;
+}
+
 /**
  * How long to wait before the next look: short while something changes, long after trouble (doubling, and
  * never before the moment that the API asked for), spread by chance so that tabs do not march in step.
- * @param {{vms: Vm[], failures: number, retryAfterSeconds: number|null, random: number}} about
+ * `failures` counts answers that were none, `troubled` those in which a provider was missing: then the others' changes
+ * are still worth a look now and then.
+ * @param {{vms: Vm[], failures: number, troubled?: number, retryAfterSeconds: number|null, random: number}} about
  */
-export function pollDelay({ vms, failures, retryAfterSeconds, random }) {
-  if (failures > 0) {
-    const backoff = Math.min(POLL_MOST_MS, 5000 * 2 ** (failures - 1));
-    return Math.round(Math.max(backoff, (retryAfterSeconds ?? 0) * 1000) * (1 + 0.2 * random));
-  }
+export function pollDelay({ vms, failures, troubled = 0, retryAfterSeconds, random }) {
+  const backoff = (times) => (times > 0 ? Math.min(POLL_MOST_MS, 5000 * 2 ** (times - 1)) : 0);
+  const asked = (retryAfterSeconds ?? 0) * 1000;
+  if (failures > 0) return Math.round(Math.max(backoff(failures), asked) * (1 + 0.2 * random));
   const changing = vms.some((vm) => !vm.stale && (isBooting(vm) || ['stop', 'snapshot'].includes(vm.want) || vm.state === 'deleting' || vm.state === 'stopping'));
   const calm = vms.length === 0 ? POLL_EMPTY_MS : POLL_CALM_MS;
-  return Math.round((changing ? POLL_BUSY_MS : calm) * (1 + 0.1 * random));
+  const trouble = Math.min(backoff(troubled), changing ? POLL_CALM_MS : POLL_MOST_MS);
+  return Math.round(Math.max(changing ? POLL_BUSY_MS : calm, trouble, asked) * (1 + 0.1 * random));
 }
 
 /** @param {Vm[]} vms @param {string} view */

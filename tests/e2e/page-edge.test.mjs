@@ -57,6 +57,33 @@ story('when the API is away the page says so, backs off, and comes back by itsel
   await page.getByText('The cloud provider is in trouble').waitFor({ state: 'detached' });
 });
 
+story('a provider that asks to be left alone is, and one that stays away is asked less and less', {}, async ({ stub, page }) => {
+  await page.clock.install();
+  stub.vms = [someVm()];
+  stub.errors = [{ provider: 'scaleway', code: 'provider_rate_limited', detail: 'Too many requests.', retry_after_seconds: 600 }, { provider: 'ovh', code: 'provider_unavailable', detail: 'Away.' }];
+  await signIn(page, stub.url, stub.token);
+  await page.getByText('Scaleway is in trouble').waitFor();
+  const polls = async (ms) => {
+    const before = asked(stub, 'GET', '/vms');
+    // In steps that leave the answers room to arrive.
+    for (let passed = 0; passed < ms; passed += 10_000) {
+      await page.clock.runFor(10_000);
+      await page.getByText(/Updated/).waitFor();
+      await page.waitForFunction(() => !document.querySelector('.live-dot.-asking'));
+    }
+    return asked(stub, 'GET', '/vms') - before;
+  };
+  assert.equal(await polls(590_000), 0, 'it waits as long as it was told');
+  for (const error of stub.errors) delete error.retry_after_seconds;
+  assert.ok((await polls(80_000)) >= 1, 'then it looks again');
+  await polls(600_000);
+  const late = await polls(600_000);
+  assert.ok(late >= 3 && late <= 5, `${late} looks in ten minutes`);
+  stub.errors = [];
+  await polls(140_000);
+  assert.ok((await polls(100_000)) >= 4, 'all is well, and it looks as often as before');
+});
+
 story('it asks only while somebody looks, and at once when they look again', {}, async ({ stub, page }) => {
   await page.clock.install();
   stub.vms = [newVm()];

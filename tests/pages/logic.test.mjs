@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { isBooting } from '../../pages/boot-logic.js';
 import {
   actionsOf, apiAddress, attemptLines, clockOffset, costNote, costText, deleteLosses, expiryText, failure, idleText, mergeVms, newsBetween, pageTitle, parseHash,
-  pollDelay, providerTitle, stateOf, timeLeft, totalsText, troubleText, verdictLines, verdictSummary,
+  pollDelay, providerTitle, retryAfter, stateOf, timeLeft, totalsText, troubleText, verdictLines, verdictSummary,
 } from '../../pages/logic.js';
 
 const CREATED = '2026-11-20T10:00:00Z';
@@ -157,6 +157,16 @@ test('backs off on trouble: doubling, bounded, never before the API asks for', (
   assert.equal(delay(50), 120_000);
   assert.equal(delay(1, 300), 300_000);
   assert.ok(delay(1, null, 0.999) > 5000 && delay(1, null, 0.999) < 6001);
+});
+
+test('a provider in trouble is asked less often, too, and never before it allows it', () => {
+  const delay = (troubled, errors = [], vms = [vm()]) => pollDelay({ vms, failures: 0, troubled, retryAfterSeconds: retryAfter(errors), random: 0 });
+  const error = (seconds) => ({ provider: 'p', code: 'c', detail: 'd', ...(seconds && { retry_after_seconds: seconds }) });
+  assert.equal(delay(1), delay(0), 'once is no trouble');
+  assert.deepEqual([4, 5, 50].map((times) => delay(times)), [40_000, 80_000, 120_000]);
+  assert.equal(delay(50, [], [booting('clone')]), 20_000, 'what happens at the others is still followed');
+  assert.equal(delay(1, [error(), error(90), error(300)], [booting('clone')]), 300_000);
+  assert.equal(retryAfter([error()]), null);
 });
 
 test('the title tells what waits, then what starts', () => {
