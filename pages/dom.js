@@ -75,6 +75,7 @@ export function setLines(list, lines) {
  * @param {() => void} [retry]
  */
 export function drawNotices(parent, notices, retry) {
+  const hadFocus = parent.contains(document.activeElement);
   reconcile(parent, notices, (notice) => notice.key, () => clone('notice-template'), (element, notice) => {
     const el = parts(element);
     element.className = `notice ${notice.tone}`;
@@ -84,6 +85,8 @@ export function drawNotices(parent, notices, retry) {
     show(el.retry, notice.tone === '-bad' && Boolean(retry));
     el.retry.onclick = () => retry();
   });
+  // What was tried again went well: the keyboard is not thrown to the top of the page.
+  if (hadFocus && (!parent.contains(document.activeElement) || document.activeElement.closest('[hidden]'))) parent.closest('section')?.querySelector('h1')?.focus({ preventScroll: true });
 }
 
 /** Fills a <select>, keeping its value if it is still there. */
@@ -99,14 +102,18 @@ export function setChoices(select, choices, fallback) {
 }
 
 /**
- * A disclosure that is left behind like a menu: by choosing, by Escape, by a click or the focus elsewhere.
+ * A disclosure that is left behind like a menu: by choosing (what answers within it stays), by Escape, by a click or the
+ * focus elsewhere.
  * @param {HTMLDetailsElement} menu
  */
 export function mountMenu(menu) {
   const summary = menu.firstElementChild;
+  // Before the choice does anything: a dialog gives the focus back to what had it, and that must not be hidden.
   menu.addEventListener('click', (event) => {
-    if (event.target.closest('.menu-item')) menu.open = false;
-  });
+    if (!event.target.closest('.menu-item:not([data-stays])')) return;
+    menu.open = false;
+    summary.focus();
+  }, { capture: true });
   menu.addEventListener('keydown', (event) => {
     if (event.key !== 'Escape' || !menu.open) return;
     menu.open = false;

@@ -13,7 +13,7 @@ import { clockTime, duration, hourlyPrice, instant, minutesAgo, money, plain } f
  * @typedef {{signal: string, age_minutes: number|null}} Signal
  * @typedef {{id: string, name: string, provider: string, location: string, server_type: string, size: string,
  *   profile: string, web_ui: string, repo_url: string|null, branch: string|null, owner: string,
- *   state: string, phase: string, services_ready: boolean, attention: null|'waiting'|'done',
+ *   market?: 'on-demand'|'spot', state: string, phase: string, services_ready: boolean, attention: null|'waiting'|'done',
  *   created_at: string, age_seconds: number, ipv4: string|null, ipv6: string|null,
  *   cost: {currency: string, per_hour: number, so_far: number, until_idle?: number|null, until_expiry: number|null}|null,
  *   idle: {limit_minutes: number, active_at: string|null, deadline: string|null, verdict: Signal[]}|null,
@@ -88,6 +88,9 @@ export function stateOf(vm) {
   return vm.services_ready ? { label: 'Ready', tone: 'good' } : { label: 'Not reporting', tone: 'warn' };
 }
 
+/** Rented on the spot market: cheaper, may be taken back, and gone when it stops. @param {Vm} vm */
+export const isSpot = (vm) => vm.market === 'spot';
+
 /**
  * What makes sense now. The API has the last word. @param {Vm} vm
  * @returns {{start: boolean, stop: boolean, extend: boolean, snapshot: boolean}}
@@ -97,7 +100,7 @@ export function actionsOf(vm) {
   const runs = vm.state === 'running' && vm.phase !== 'stopping';
   return {
     start: vm.state === 'stopped',
-    stop: runs && !asked,
+    stop: runs && !asked && !isSpot(vm),
     extend: (runs || vm.state === 'creating') && !asked,
     snapshot: vm.state === 'stopped' || (runs && !asked && !isBooting(vm)),
   };

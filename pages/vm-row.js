@@ -7,7 +7,7 @@ import { bootProgress, bootText, bootTime, isBooting, phaseTitle, stepShare, ste
 import { clone, copyWithFeedback, mountMenu, parts, reconcile, setAttribute, setLink, setText, show } from './dom.js';
 import { clockTime, duration, instant, plain, safeUrl } from './format.js';
 import { mountLog } from './log-view.js';
-import { actionsOf, costText, expiryText, failure, idleText, stateOf, timeLeft, verdictLines, verdictSummary } from './logic.js';
+import { actionsOf, costText, expiryText, failure, idleText, isSpot, stateOf, timeLeft, verdictLines, verdictSummary } from './logic.js';
 
 /**
  * @typedef {import('./logic.js').Vm} Vm
@@ -78,6 +78,7 @@ function updateTitle(el, { vm, pending }) {
   show(el.attention, Boolean(vm.attention) && !pending);
   setText(el.attentionText, vm.attention === 'waiting' ? 'Waits for your answer' : 'Agent is done');
   setAttribute(el.attention, 'data-tone', vm.attention === 'waiting' ? 'warn' : 'good');
+  show(el.spot, isSpot(vm));
   const url = safeUrl(vm.repo_url);
   setLink(el.repo, url);
   setText(el.repoText, plain(vm.repo_url).replace(/^https:\/\/|\.git$/g, '') || `Profile ${plain(vm.profile)}`);
@@ -193,7 +194,9 @@ function updateDetails(list, vm, now) {
   const seen = instant(vm.last_seen_at);
   const pairs = [
     ['Id', vm.id],
+    ['Owner', vm.owner],
     ['Size', vm.size],
+    ['Market', isSpot(vm) ? 'Spot: it may be taken back, and cannot be stopped' : null],
     ['Web UI', vm.web_ui],
     ['Created', clockTime(instant(vm.created_at), now)],
     ['Last report', seen === null ? 'none yet' : `${duration((now - seen) / 1000)} ago`],

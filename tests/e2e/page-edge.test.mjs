@@ -53,8 +53,11 @@ story('when the API is away the page says so, backs off, and comes back by itsel
   await page.clock.runFor(300_000);
   assert.equal(asked(stub, 'GET', '/vms'), before, 'it waits as long as it was told');
   stub.answers.clear();
+  const again = page.getByRole('button', { name: 'Try now' });
+  await again.focus();
   await page.clock.runFor(500_000);
   await page.getByText('The cloud provider is in trouble').waitFor({ state: 'detached' });
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'list-title', 'the button is gone, the keyboard is not lost');
 });
 
 story('a provider that asks to be left alone is, and one that stays away is asked less and less', {}, async ({ stub, page }) => {
@@ -139,7 +142,11 @@ story('hostile names are text', {}, async ({ stub, page }) => {
   await shown.getByText('Details').click();
   assert.equal(await page.locator('.vm img, .vm script, .notice img').count(), 0);
   assert.equal(await shown.getByText('\uFFFDgnp.exe').count(), 1);
-  assert.equal(await shown.getByRole('link', { name: 'Terminal' }).count(), 0, 'a link that is no web address is no link');
+  for (const name of ['Terminal', 'Log and status']) assert.equal(await shown.getByRole('button', { name }).count(), 0, `what is no web address is not offered: ${name}`);
+  const harmless = row(page, 'b');
+  await harmless.getByLabel('More for b').click();
+  for (const name of ['Terminal', 'Log and status']) assert.equal(await harmless.getByRole('button', { name }).count(), 1, name);
+  await page.keyboard.press('Escape');
   assert.equal(await page.locator('a[href^="javascript:"], a[href^="data:"]').count(), 0);
   await shown.getByRole('button', { name: /^Delete/ }).click();
   await page.getByRole('dialog').getByText(hostile).waitFor();

@@ -48,7 +48,7 @@ export function someVm(changes = {}, ageSeconds = 4000) {
   const id = changes.id ?? 'hetzner-4711';
   return {
     id, name: 'mayfly-atlas-k3f9', provider: 'hetzner', location: 'fsn1', server_type: 'cx33', size: 'medium', profile: 'coding', web_ui: 'cloudcli',
-    repo_url: 'https://github.com/riverside/atlas', branch: null, owner: 'default', state: 'running', phase: 'ready', services_ready: true, attention: null,
+    repo_url: 'https://github.com/riverside/atlas', branch: null, owner: 'default', market: 'on-demand', state: 'running', phase: 'ready', services_ready: true, attention: null,
     created_at: at(-ageSeconds), age_seconds: ageSeconds, ipv4: '203.0.113.7', ipv6: '2001:db8::1',
     cost: { currency: 'EUR', per_hour: 0.0128, so_far: 0.0256, until_idle: 0.0256, until_expiry: 0.1536 },
     idle: {
@@ -134,6 +134,7 @@ export async function startStub({ allowOrigin = null, port = 0 } = {}) {
       return { status, body: { vm, detail } };
     };
     const later = (minutes) => new Date(Date.parse(vm.expires_at) + minutes * 60_000).toISOString();
+    if (action === 'stop' && vm.market === 'spot') return problem(409, 'not_possible', 'A spot VM cannot be stopped.');
     if (action === 'stop') return acted(202, { want: 'stop' }, 'The VM saves its work first.');
     if (action === 'start') return acted(202, { state: 'running', phase: 'booting', want: null }, 'The VM starts, for 12 hours at the most.');
     if (action === 'snapshots') return acted(202, { want: 'snapshot' }, 'The VM writes everything to its disk first.');

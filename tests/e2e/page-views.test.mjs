@@ -151,6 +151,41 @@ story('the menu of a row opens and closes by keyboard, and an update leaves it a
   await mine.getByRole('button', { name: 'Copy SSH command' }).waitFor({ state: 'hidden' });
 });
 
+story('the SSH command is copied, and the menu says so and stays; what leads elsewhere closes it and keeps the focus', {}, async ({ stub, page, context }) => {
+  stub.vms = [someVm()];
+  await signIn(page, stub.url, stub.token);
+  const mine = row(page, 'mayfly-atlas-k3f9');
+  const more = mine.getByLabel('More for mayfly-atlas-k3f9');
+  await more.click();
+  await mine.getByRole('button', { name: 'Copy SSH command' }).click();
+  await mine.getByText('Copied', { exact: true }).waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Copied');
+  const reader = await context.newPage();
+  await reader.goto(`${stub.url}/door`);
+  assert.equal(await reader.evaluate(() => navigator.clipboard.readText()), 'ssh root@203.0.113.7');
+  await reader.close();
+  await mine.getByRole('button', { name: 'Copy SSH command' }).waitFor();
+  await mine.getByRole('button', { name: 'Take a snapshot' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
+  await mine.getByRole('button', { name: 'Copy SSH command' }).waitFor({ state: 'hidden' });
+  assert.equal(await more.evaluate((it) => it === document.activeElement), true);
+});
+
+story('a row says whose it is, and what a spot VM cannot do is not offered', {}, async ({ stub, page }) => {
+  const { market: _, ...older } = someVm({ id: 'hetzner-3', name: 'mayfly-older' });
+  stub.vms = [someVm({ id: 'ec2-1', name: 'mayfly-spot', market: 'spot' }), someVm(), older];
+  await signIn(page, stub.url, stub.token);
+  const of = async (name) => {
+    const one = row(page, name);
+    await one.getByText('Details').click();
+    const facts = await one.locator('[data-el=detailList] > div').evaluateAll((all) => Object.fromEntries(all.map((it) => [it.children[0].textContent, it.children[1].textContent])));
+    return [facts.Owner, facts.Market, await one.getByText('Spot', { exact: true }).isVisible(), await one.getByRole('button', { name: 'Stop' }).isVisible()];
+  };
+  assert.deepEqual(await of('mayfly-spot'), ['default', 'Spot: it may be taken back, and cannot be stopped', true, false]);
+  assert.deepEqual(await of('mayfly-atlas-k3f9'), ['default', undefined, false, true]);
+  assert.deepEqual(await of('mayfly-older'), ['default', undefined, false, true]);
+});
+
 story('terminal and log are one click away, signed in', {}, async ({ stub, page, context }) => {
   const urls = { web_ui: `${stub.url}/`, terminal: `${stub.url}/terminal/`, status: `${stub.url}/_mayfly/status` };
   stub.vms = [someVm({ urls })];

@@ -226,6 +226,8 @@ test('what may be done follows from state and wishes', () => {
   assert.equal(can({ state: 'stopped', want: 'stop' }), 'start snapshot');
   assert.equal(can({ state: 'creating', phase: 'booting' }), 'extend');
   assert.equal(can({ state: 'deleting' }), '');
+  assert.equal(can({ market: 'spot' }), 'extend snapshot', 'a spot VM is gone when it stops');
+  assert.equal(can({ market: 'on-demand' }), 'stop extend snapshot');
   assert.equal(stateOf(vm({ state: 'running', phase: 'ready', want: 'stop' })).label, 'Stopping');
   assert.equal(stateOf(vm({ state: 'running', phase: 'ready', want: 'snapshot' })).label, 'Taking a snapshot');
 });
