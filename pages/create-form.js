@@ -98,7 +98,6 @@ export function mount(view, page) {
 
   const drawSizes = () => {
     const cards = sizeCards(providerNow(), input.location.value || null);
-    if (!cards.find((card) => card.size === size)?.available) size = cards.find((card) => card.available)?.size ?? size;
     reconcile(el.sizes, cards, (card) => card.size, () => clone('size-template'), (label, card) => {
       const radio = label.firstElementChild;
       const at = parts(label);
@@ -109,7 +108,8 @@ export function mount(view, page) {
         size = card.size;
         draw();
       };
-      for (const name of ['title', 'price', 'machine', 'memory', 'where']) setText(at[name], card[name]);
+      for (const name of ['title', 'price', 'machine', 'memory', 'where', 'note']) setText(at[name], card[name]);
+      show(at.note, Boolean(card.note));
       reconcile(at.scenarios, card.scenarios, (one) => one.title, () => clone('scenario-template'), (line, one) => {
         setText(parts(line).title, one.title);
         setText(parts(line).cost, one.cost);
@@ -119,7 +119,6 @@ export function mount(view, page) {
 
   const drawOffers = () => {
     const offers = providerOffers(options, size);
-    if (!options.providers.some((one) => one.name === provider)) provider = options.providers.find((one) => one.name === options.defaults.provider)?.name ?? offers[0]?.name ?? null;
     reconcile(el.offers, offers, (offer) => offer.name, () => clone('offer-template'), (label, offer) => {
       const radio = label.firstElementChild;
       const at = parts(label);
@@ -184,13 +183,22 @@ export function mount(view, page) {
     setText(el.sideWorst, worstCase(card, hours, currency) ?? '');
   };
 
+  /** What is chosen has to exist: a provider, a place of its own, a size there. Everything that is drawn follows from it. */
+  const settle = () => {
+    const { defaults, providers } = options;
+    if (source) provider = source.provider;
+    if (!providers.some((one) => one.name === provider)) provider = (providers.find((one) => one.name === defaults.provider) ?? providers[0])?.name ?? null;
+    const places = source?.locations.length ? new Set(['', ...source.locations]) : null;
+    setChoices(input.location, locationChoices(providerNow()).filter((one) => !places || places.has(one.name)).map(({ name, label }) => ({ value: name, label })), defaults.location ?? '');
+    const cards = sizeCards(providerNow(), input.location.value || null);
+    if (!cards.find((card) => card.size === size)?.available) size = cards.find((card) => card.available)?.size ?? size;
+  };
+
   const draw = () => {
     if (!options) return;
     const { defaults, configured = {} } = options;
-    if (source) provider = source.provider;
+    settle();
     drawOffers();
-    const places = source?.locations.length ? new Set(['', ...source.locations]) : null;
-    setChoices(input.location, locationChoices(providerNow()).filter((one) => !places || places.has(one.name)).map(({ name, label }) => ({ value: name, label })), defaults.location ?? '');
     setChoices(input.web_ui, options.web_uis.map((one) => ({ value: one.name, label: plain(one.title) })), defaults.web_ui);
     setChoices(input.idle_minutes, idleChoices(options), defaults.idle_minutes);
     setChoices(input.image, (providerNow()?.images ?? []).map((name) => ({ value: name, label: plain(name) })), defaults.image);

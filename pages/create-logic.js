@@ -16,7 +16,7 @@ import { duration, hourlyPrice, money, plain } from './format.js';
  *   errors: import('./logic.js').ProviderError[], web_uis: {name: string, title: string}[],
  *   defaults: Record<string, any>, limits: Record<string, number>, configured: Record<string, boolean>}} Options
  * @typedef {{size: string, title: string, available: boolean, machine: string, memory: string, price: string,
- *   perHour: number|null, where: string, scenarios: {title: string, cost: string}[]}} SizeCard
+ *   perHour: number|null, where: string, note: string, scenarios: {title: string, cost: string}[]}} SizeCard
  */
 
 export const SIZES = ['small', 'medium', 'large'];
@@ -37,18 +37,24 @@ const TITLES = { small: 'Small', medium: 'Medium', large: 'Large' };
  * @param {Provider|undefined} provider @param {string|null} location @returns {SizeCard[]}
  */
 export function sizeCards(provider, location) {
+  /** @type {Map<string, string>} machine → the smallest size that it is offered as */
+  const seen = new Map();
   return SIZES.map((size) => {
     const found = provider?.sizes.find((one) => one.size === size);
     const offer = found && offerIn(found, location);
-    const card = { size, title: TITLES[size], available: Boolean(offer), machine: '', memory: '', price: '–', perHour: null, where: '', scenarios: [] };
+    const card = { size, title: TITLES[size], available: Boolean(offer), machine: '', memory: '', price: '–', perHour: null, where: '', note: '', scenarios: [] };
     if (!found) return { ...card, where: 'Not offered here' };
     const machine = `${found.vcpu} vCPU`;
     const memory = `${found.memory_gib} GB memory · ${found.disk_gb} GB disk`;
     if (!offer) return { ...card, machine, memory, where: 'Not in this location' };
+    const same = `${offer.server_type} ${offer.location} ${offer.price_per_hour}`;
+    const first = seen.get(same);
+    if (!first) seen.set(same, TITLES[size]);
     return {
       ...card,
       machine,
       memory,
+      note: first ? `The same machine as ${first}` : '',
       price: hourlyPrice(offer.price_per_hour, provider.currency),
       perHour: offer.price_per_hour,
       where: `${plain(offer.server_type)} · ${plain(offer.location)}`,

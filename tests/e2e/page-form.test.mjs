@@ -10,6 +10,13 @@ const creations = (stub) => stub.seen.filter((it) => it.method === 'POST' && it.
 const repository = (page) => page.getByRole('textbox', { name: 'Repository' });
 const gitToken = (page) => page.getByLabel('Git token', { exact: true });
 
+/** A second provider, without large VMs. */
+function addScaleway(stub) {
+  const [hetzner] = stub.options.providers;
+  const sizes = hetzner.sizes.slice(0, 2).map((one) => ({ ...one, location: 'fr-par-1', price_per_hour: one.price_per_hour * 2, offers: [] }));
+  stub.options.providers.push({ ...hetzner, name: 'scaleway', title: 'Scaleway', locations: [], sizes });
+}
+
 /** As a link elsewhere on the page would. */
 const follow = async (page, hash, shows) => {
   await page.evaluate((to) => {
@@ -135,3 +142,22 @@ story('what fails after the form was left for another repository is told there, 
   assert.equal(creations(stub).at(-1).repo_url, 'https://github.com/o/second');
 });
 
+
+story('where the chosen size is not to be had another is chosen, and all prices are of that one', {}, async ({ stub, page }) => {
+  addScaleway(stub);
+  await signIn(page, stub.url, stub.token, { hash: '#new?repo=o/first' });
+  await page.getByRole('radio', { name: /Large/ }).check();
+  const prices = () => page.locator('.offer-price').allTextContents();
+  assert.deepEqual(await prices(), ['€0.0232/h', '']);
+  await page.getByRole('combobox', { name: 'Location' }).selectOption('hel1');
+  assert.equal(await page.getByRole('radio', { name: /Small/ }).isChecked(), true);
+  assert.deepEqual(await prices(), ['€0.0105/h', '€0.021/h']);
+});
+
+story('two sizes that are the same machine say so', {}, async ({ stub, page }) => {
+  const [small, medium] = stub.options.providers[0].sizes;
+  Object.assign(medium, small, { size: 'medium' });
+  await signIn(page, stub.url, stub.token, { hash: '#new?repo=o/first' });
+  await page.getByRole('radio', { name: /Medium.*The same machine as Small/ }).waitFor();
+  assert.equal(await page.getByText('The same machine as').count(), 1);
+});

@@ -22,6 +22,14 @@ test('three cards always, each with machine, price and the three scenarios', () 
   assert.equal(cards[2].where, 'Not offered here');
 });
 
+test('two sizes that are one machine say so', () => {
+  const twice = (changes) => provider('p', [size('small', 0.01), { ...size('medium', 0.01), server_type: 't-small', ...changes }, size('large', 0.03)]);
+  assert.deepEqual(sizeCards(twice(), null).map((card) => card.note), ['', 'The same machine as Small', '']);
+  assert.deepEqual(sizeCards(twice({ server_type: 't-other' }), null).map((card) => card.note), ['', '', ''], 'a price alone is no machine');
+  const thrice = provider('p', ['small', 'medium', 'large'].map((name) => ({ ...size(name, 0.01), server_type: 't' })));
+  assert.deepEqual(sizeCards(thrice, null).map((card) => card.note), ['', 'The same machine as Small', 'The same machine as Small']);
+});
+
 test('another location has its own type and price, and scenarios in proportion', () => {
   const [small, medium] = sizeCards(hetzner, 'hel1');
   assert.equal(small.where, 't-small-b · hel1');
