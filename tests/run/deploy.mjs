@@ -25,7 +25,7 @@ await main(async () => {
   if (!name) throw new Error('wrangler.toml names no Worker');
   const project = process.env.PAGES_PROJECT ?? name;
   const origins = await pagesOrigins(project);
-  const api = await deployWorker(origins);
+  const api = await deployWorker([...new Set([...origins, ...(await ownOrigins())])]);
   await deployPage(project, api);
   process.stdout.write(`page   ${origins[0]}\nWorker ${api}\n`);
   say(`sign in with the API_TOKEN of ${secretsFile}`);
@@ -43,6 +43,14 @@ async function pagesOrigins(project) {
   if (!domains?.length) throw new Error(`the Pages project ${project} has no address`);
   // Its own pages.dev name need not be the project's: that may have been taken by somebody else.
   return domains.map((it) => `https://${it}`);
+}
+
+/** Those that wrangler.toml names, such as previews' (`https://*.mayfly.pages.dev`): `--var` would put ours in their place. */
+async function ownOrigins() {
+  // As wrangler itself reads it.
+  const { unstable_readConfig: readConfig } = await import('wrangler');
+  const { vars } = readConfig({ config: join(root, 'wrangler.toml') }, { hideWarnings: true });
+  return String(vars.ALLOWED_ORIGINS ?? '').split(',').map((it) => it.trim()).filter(Boolean);
 }
 
 async function domainsOf(project) {

@@ -3,13 +3,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-const DEPLOY = fileURLToPath(new URL('deploy.mjs', import.meta.url));
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const SECRETS = { API_TOKEN: 'the-api-token-of-the-test', SIGNING_KEY: 'k1:the-signing-key-of-the-test', HETZNER_TOKEN: 'the-hetzner-token' };
 
@@ -58,9 +57,9 @@ const stateFile = () => join(dir, 'state.json');
 const account = (more) => writeFileSync(stateFile(), JSON.stringify({ signedIn: true, projects: [], calls: [], ...more }));
 const calls = () => JSON.parse(readFileSync(stateFile(), 'utf8')).calls;
 
-async function deploy(more = {}) {
-  const env = { ...process.env, WRANGLER_BIN: join(dir, 'wrangler'), SECRETS_FILE: file, STUB_STATE: stateFile(), ...more };
-  const child = spawn(process.execPath, [DEPLOY], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+async function deploy(root = ROOT) {
+  const env = { ...process.env, WRANGLER_BIN: join(dir, 'wrangler'), SECRETS_FILE: file, STUB_STATE: stateFile() };
+  const child = spawn(process.execPath, [join(root, 'tests/run/deploy.mjs')], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   let out = '';
   let err = '';
   child.stdout.on('data', (chunk) => (out += chunk));
@@ -97,6 +96,18 @@ test('the second time: the Worker once, and no project', async () => {
   assert.equal(code, 0, err);
   assert.equal(deploys().length, 1);
   assert.equal(calls().some((it) => it.includes('create')), false);
+});
+
+test('origins that wrangler.toml names stay allowed', async () => {
+  const copy = join(dir, 'copy');
+  for (const name of ['tests/run', 'pages', 'package.json', 'package-lock.json']) cpSync(join(ROOT, name), join(copy, name), { recursive: true });
+  symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
+  const own = "[vars]\n# ALLOWED_ORIGINS = \"https://no.example\"\nALLOWED_ORIGINS = 'https://*.mayfly-4xz.pages.dev, https://dev.example.com,https://other.example'";
+  writeFileSync(join(copy, 'wrangler.toml'), readFileSync(join(ROOT, 'wrangler.toml'), 'utf8').replace('[vars]', own));
+  const { code, err } = await deploy(copy);
+  assert.equal(code, 0, err);
+  const [origins] = vars(deploys()[0]);
+  assert.equal(origins, 'ALLOWED_ORIGINS:https://mayfly-4xz.pages.dev,https://dev.example.com,https://*.mayfly-4xz.pages.dev,https://other.example');
 });
 
 test('no secret is on a command line or in the output', async () => {
