@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { problem, someSnapshot } from './page-stub.mjs';
-import { signIn, stories, withErrors } from './page-support.mjs';
+import { LOOKS, signIn, stories, withErrors } from './page-support.mjs';
 
 const story = stories();
 const creations = (stub) => stub.seen.filter((it) => it.method === 'POST' && it.path === '/vms').map((it) => it.body);
@@ -160,4 +160,37 @@ story('two sizes that are the same machine say so', {}, async ({ stub, page }) =
   await signIn(page, stub.url, stub.token, { hash: '#new?repo=o/first' });
   await page.getByRole('radio', { name: /Medium.*The same machine as Small/ }).waitFor();
   assert.equal(await page.getByText('The same machine as').count(), 1);
+});
+
+story('on a phone the button is always at hand, and covers neither the end of the form nor what has the focus', { look: LOOKS[2] }, async ({ stub, page }) => {
+  await signIn(page, stub.url, stub.token, { hash: '#new?repo=o/first' });
+  await page.getByText('Clones github.com/o/first').waitFor();
+  await page.getByText('Advanced').click();
+  const button = page.getByRole('button', { name: 'Create workspace' });
+  const edges = (it) => it.evaluate((element) => {
+    const { top, bottom } = element.getBoundingClientRect();
+    return { top, bottom, window: innerHeight };
+  });
+  const bar = page.locator('.create-submit');
+  const scrollTo = (where) => page.evaluate((at) => globalThis.scrollTo(0, at === 'end' ? document.body.scrollHeight : 0), where);
+  await scrollTo('top');
+  const first = await edges(button);
+  assert.ok(first.top > 0 && first.bottom <= first.window, JSON.stringify(first));
+  assert.equal((await edges(bar)).bottom, first.window, 'it stands at the lower edge');
+  await page.getByRole('textbox', { name: 'Repository' }).focus();
+  for (let presses = 0; presses < 40; presses += 1) {
+    await page.keyboard.press('Tab');
+    const seen = await page.evaluate(() => {
+      const { activeElement: it } = document;
+      const { top, bottom } = it.getBoundingClientRect();
+      const clear = document.querySelector('.create-submit').getBoundingClientRect().top;
+      return { id: it.id || it.value || it.textContent, inForm: Boolean(it.closest('.create-fields')), top, bottom, clear };
+    });
+    if (!seen.inForm) break;
+    assert.ok(seen.top >= 0 && seen.top < seen.clear && (seen.bottom <= seen.clear || seen.bottom - seen.top > seen.clear / 2), `${seen.id} is covered: ${JSON.stringify(seen)}`);
+  }
+  assert.equal(await page.evaluate(() => document.activeElement.textContent.trim()), 'Create workspace');
+  await scrollTo('end');
+  const [summary, end] = [await edges(page.locator('.side-body')), await edges(bar)];
+  assert.ok(end.top >= summary.bottom && end.bottom <= end.window, 'at the end it has a place of its own');
 });
