@@ -31,8 +31,10 @@ export function mount(view, page) {
     setAttribute(el.picture, 'aria-label', chartLabel(vms));
     const children = [];
     const labels = [];
+    // A mark is below its time and at each bar: no line runs through the words above the bars.
+    const at = (x) => [`M${x} 16v5`, ...chart.bars.map((bar) => `M${x} ${bar.y + 16}v${BAR + 8}`)].join('');
     for (const tick of chart.ticks) {
-      children.push(shape('path', { class: 'chart-tick', d: `M${tick.x} 18V${chart.height}` }), words('chart-time', tick.x, 11, tick.text, 'middle'));
+      children.push(shape('path', { class: 'chart-tick', d: at(tick.x) }), words('chart-time', tick.x, 11, tick.text, 'middle'));
     }
     for (const bar of chart.bars) {
       const y = bar.y + 20;

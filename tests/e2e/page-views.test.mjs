@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { problem, someSnapshot, someVm } from './page-stub.mjs';
-import { asked, assertAccessible, row, shoot, signIn, stories, withErrors } from './page-support.mjs';
+import { asked, assertAccessible, LOOKS, row, shoot, signIn, stories, withErrors } from './page-support.mjs';
 
 const story = stories();
 const open = async (page, title) => {
@@ -85,6 +85,54 @@ story('an unknown price is no zero, neither in the list nor in the costs', {}, a
   await open(page, 'Workspaces');
   await page.getByRole('button', { name: 'Delete mayfly-atlas-k3f9' }).click();
   await page.getByText('It has cost €1,234.50 so far and costs nothing more afterwards.').waitFor();
+});
+
+/** Whether an element's box is within another's, padding excluded. */
+const within = (inner, outer) => inner.evaluateAll((all, selector) => all.filter((it) => {
+  const frame = it.closest(selector);
+  const { left, right } = frame.getBoundingClientRect();
+  const { paddingLeft, paddingRight, borderRightWidth } = getComputedStyle(frame);
+  const range = document.createRange();
+  range.selectNodeContents(it);
+  const text = range.getBoundingClientRect();
+  return text.left < left + parseFloat(paddingLeft) - 0.5 || text.right > right - parseFloat(paddingRight) - parseFloat(borderRightWidth) + 0.5;
+}).map((it) => it.textContent), outer);
+
+story('a phone shows every figure: of snapshots within their row, of costs beside its name', { look: LOOKS[2] }, async ({ stub, page }) => {
+  const names = ['Per hour', 'So far', 'If idle', 'At most', 'Ends'];
+  stub.vms = [someVm(), someVm({ id: 'hetzner-2', name: 'Donaudampfschifffahrtsgesellschaftskapitaensmuetzenarbeitsplatz-zz2f' })];
+  stub.snapshots = [
+    someSnapshot({ monthly_price: { currency: 'EUR', per_month: 0.0253 } }),
+    someSnapshot({ id: 'hetzner-72', size_gb: 1234.5, monthly_price: { currency: 'EUR', per_month: 1234.5 }, expires_at: null }),
+  ];
+  await signIn(page, stub.url, stub.token);
+  await open(page, 'Snapshots');
+  await page.getByText('29 days more').waitFor();
+  assert.deepEqual(await within(page.locator('.sheet-figures dd'), '.sheet-row'), []);
+  await open(page, 'Costs');
+  await page.getByRole('img', { name: '2 workspaces on a time axis' }).waitFor();
+  const cells = page.locator('#view-costs tbody tr').first().getByRole('cell');
+  assert.equal(await cells.count(), 5, 'it is a table for who hears it');
+  assert.equal(await page.getByRole('columnheader').count(), 6);
+  const shown = await cells.evaluateAll((all) => all.map((it) => getComputedStyle(it, '::before').content.split('"')[1]));
+  assert.deepEqual(shown, names);
+  assert.deepEqual(await within(page.locator('#view-costs tbody :is(th, td)'), 'tr'), []);
+  assert.equal(await page.locator('.table-frame').evaluate((it) => it.scrollWidth - it.clientWidth), 0, 'nothing is out of sight');
+});
+
+story('no mark of the time axis runs through a name or a price', {}, async ({ stub, page }) => {
+  stub.vms = [someVm(), someVm({ id: 'hetzner-2', name: 'Donaudampfschifffahrtsgesellschaftskapitaensmuetzenarbeitsplatz-zz2f' })];
+  await signIn(page, stub.url, stub.token);
+  await open(page, 'Costs');
+  await page.getByRole('img', { name: '2 workspaces on a time axis' }).waitFor();
+  const crossed = await page.evaluate(() => {
+    const points = [...document.querySelectorAll('.chart-tick')].flatMap((path) => Array.from({ length: Math.ceil(path.getTotalLength()) + 1 }, (_, at) => path.getPointAtLength(at)));
+    const boxes = [...document.querySelectorAll('.chart-name, .chart-cost')].map((it) => [it.textContent, it.getBBox()]);
+    const inside = ({ x, y, width, height }) => points.some((it) => it.x >= x && it.x <= x + width && it.y >= y && it.y <= y + height);
+    return { points: points.length, words: boxes.length, crossed: boxes.filter(([, box]) => inside(box)).map(([text]) => text) };
+  });
+  assert.ok(crossed.points > 50, `${crossed.points} points of the marks`);
+  assert.deepEqual([crossed.words, crossed.crossed], [4, []]);
 });
 
 story('hostile names are text in every view', {}, async ({ stub, page }) => {
