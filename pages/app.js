@@ -26,14 +26,24 @@ const views = Object.fromEntries(Object.keys(viewTitles).map((name) => [name, by
 
 /** Views that are fetched when somebody first goes there (or has time to spare), not before the first view. */
 const MODULES = {
-  new: async () => (await Promise.all([import('./create-form.js'), sheet('styles/create-form.css')]))[0],
-  snapshots: () => import('./snapshots-view.js'),
-  costs: () => import('./costs-view.js'),
-  leftovers: () => import('./leftovers-view.js'),
+  new: () => both(import('./create-form.js'), 'create-form'),
+  snapshots: () => both(import('./snapshots-view.js'), 'kept'),
+  costs: () => both(import('./costs-view.js'), 'costs'),
+  leftovers: () => both(import('./leftovers-view.js'), 'kept'),
 };
 const loading = new Map();
+/** @type {Map<string, Promise<void>>} */
+const sheets = new Map();
 
-/** A view's own sheet, there before the view is. @param {string} href @returns {Promise<void>} */
+/** A view and its sheet, which is there before the view is. @param {Promise<any>} module @param {string} name */
+async function both(module, name) {
+  if (!sheets.has(name)) sheets.set(name, sheet(`styles/${name}.css`));
+  // Tried again with the next visit, should it be away now.
+  sheets.get(name).catch(() => sheets.delete(name));
+  return (await Promise.all([module, sheets.get(name)]))[0];
+}
+
+/** @param {string} href @returns {Promise<void>} */
 function sheet(href) {
   return new Promise((done, failed) => {
     const link = Object.assign(document.createElement('link'), { rel: 'stylesheet', href });

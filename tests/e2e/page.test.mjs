@@ -189,6 +189,9 @@ story('the first view is small, ours alone, and under a strict policy', {}, asyn
   const policy = response.headers()['content-security-policy'];
   assert.match(policy, /default-src 'none'/);
   assert.doesNotMatch(policy, /unsafe|\*(?!;|\s|$)[a-z]/);
+  // The API is nearly always elsewhere: anywhere with https, or on this very machine.
+  const connect = policy.split(';').map((it) => it.trim().split(/\s+/)).find(([name]) => name === 'connect-src');
+  assert.deepEqual(connect.slice(1), ["'self'", 'https:', 'http://127.0.0.1:*', 'http://localhost:*']);
   for (const name of ['x-content-type-options', 'referrer-policy', 'cross-origin-opener-policy', 'permissions-policy', 'x-frame-options']) assert.ok(response.headers()[name], name);
   // Nothing but one sheet stands before the first paint.
   const blocking = await page.evaluate(() => performance.getEntriesByType('resource').filter((it) => it.renderBlockingStatus === 'blocking').map((it) => new URL(it.name).pathname));
@@ -262,6 +265,42 @@ story('an API elsewhere works when it allows this page, and is explained when it
   } finally {
     await api.stop();
   }
+});
+
+story('the policy lets the page ask an API at any https address', { expectConsole: [FAILED_REQUEST] }, async ({ stub, page, origins }) => {
+  const elsewhere = 'https://mayfly.someone.workers.dev';
+  origins.push(elsewhere);
+  const asked = [];
+  await page.route(`${elsewhere}/**`, (route) => {
+    asked.push(new URL(route.request().url()).pathname);
+    return route.fulfill({ status: 401, contentType: 'application/problem+json', headers: { 'access-control-allow-origin': stub.url }, body: JSON.stringify(problem(401, 'unauthorized', 'No.').body) });
+  });
+  await page.goto(stub.url);
+  await page.getByLabel('API token').fill(stub.token);
+  await page.getByLabel('API address').fill(elsewhere);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByText('does not accept this token').waitFor();
+  assert.ok(asked.includes('/options'), asked.join());
+});
+
+/** Elements that move by themselves or glide when they change, as the browser reckons. */
+const moving = (page) => page.evaluate(() => {
+  const long = (times) => times.split(',').some((it) => parseFloat(it) > 0);
+  const all = [...document.querySelectorAll('*')].map((it) => [it, getComputedStyle(it)]);
+  return {
+    animated: document.getAnimations().length + all.filter(([, style]) => style.animationName !== 'none').length,
+    gliding: all.filter(([, style]) => long(style.transitionDuration)).length,
+  };
+});
+
+story('nothing moves for who wants it still, and something does for the others', {}, async ({ stub, page }) => {
+  stub.vms = [newVm({ state: 'running', phase: 'docker' }, 20)];
+  await signIn(page, stub.url, stub.token);
+  await row(page, 'mayfly-atlas-k3f9').getByRole('progressbar').waitFor();
+  assert.deepEqual(await moving(page), { animated: 0, gliding: 0 });
+  await page.emulateMedia({ reducedMotion: 'no-preference' });
+  const { animated, gliding } = await moving(page);
+  assert.ok(animated > 0 && gliding > 0, `${animated} animated, ${gliding} gliding`);
 });
 
 story('the token stays in the tab, or on the device if it is mine, and leaves with one click', {}, async ({ stub, page, context }) => {
