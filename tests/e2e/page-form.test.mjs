@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { problem, someSnapshot } from './page-stub.mjs';
-import { LOOKS, signIn, stories, withErrors } from './page-support.mjs';
+import { LOOKS, shoot, signIn, stories, withErrors } from './page-support.mjs';
 
 const story = stories();
 const creations = (stub) => stub.seen.filter((it) => it.method === 'POST' && it.path === '/vms').map((it) => it.body);
@@ -172,6 +172,7 @@ story('on a phone the button is always at hand, and covers neither the end of th
     return { top, bottom, window: innerHeight };
   });
   const bar = page.locator('.create-submit');
+  await shoot(page, 'form-at-hand', { fullPage: false });
   const scrollTo = (where) => page.evaluate((at) => globalThis.scrollTo(0, at === 'end' ? document.body.scrollHeight : 0), where);
   await scrollTo('top');
   const first = await edges(button);
