@@ -76,15 +76,15 @@ story('a provider that asks to be left alone is, and one that stays away is aske
     }
     return asked(stub, 'GET', '/vms') - before;
   };
-  assert.equal(await polls(590_000), 0, 'it waits as long as it was told');
+  assert.equal(await polls(500_000), 0, 'it waits as long as it was told');
   for (const error of stub.errors) delete error.retry_after_seconds;
-  assert.ok((await polls(80_000)) >= 1, 'then it looks again');
+  assert.ok((await polls(200_000)) >= 1, 'then it looks again');
   await polls(600_000);
   const late = await polls(600_000);
-  assert.ok(late >= 3 && late <= 5, `${late} looks in ten minutes`);
+  assert.ok(late >= 3 && late <= 6, `${late} looks in ten minutes`);
   stub.errors = [];
-  await polls(140_000);
-  assert.ok((await polls(100_000)) >= 4, 'all is well, and it looks as often as before');
+  await polls(150_000);
+  assert.ok((await polls(150_000)) >= 4, 'all is well, and it looks as often as before');
 });
 
 story('it asks only while somebody looks, and at once when they look again', {}, async ({ stub, page }) => {
