@@ -373,8 +373,10 @@ export function mount(view, page) {
   el.form.addEventListener('input', (event) => {
     const { target } = event;
     target.dataset.touched = 'true';
-    if (target === input.branch) isBranchGiven = false;
+    // The branch of a link is one of its repository, and none of another.
+    if (target === input.repo_url && isBranchGiven) delete input.branch.dataset.touched;
     if (target === input.branch && !target.value) delete target.dataset.touched;
+    if (target === input.branch || target === input.repo_url) isBranchGiven = false;
     if (target === input.repo_url || target === input.branch) readRepo();
     if (FIELDS.has(target.id)) setFieldError(target.id, '');
     draw();
@@ -383,6 +385,8 @@ export function mount(view, page) {
   input.repo_url.addEventListener('change', () => {
     const result = readRepo();
     if (result && !result.ok) setFieldError('repo_url', result.reason);
+    // What waits to be sent again would go to this one: it is not to wait out of sight.
+    if (held.has('git_token') || held.has('env')) el.advanced.open = true;
   });
 
   el.sourceOff.addEventListener('click', () => {

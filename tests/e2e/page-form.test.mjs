@@ -143,6 +143,24 @@ story('what fails after the form was left for another repository is told there, 
 });
 
 
+story('typed over a link, another repository has no branch of its; what waits to be sent again is in sight', withErrors, async ({ stub, page }) => {
+  await signIn(page, stub.url, stub.token, { hash: '#new?repo=o/first&branch=dev' });
+  await page.getByText('Clones github.com/o/first, branch dev.').waitFor();
+  await repository(page).fill('o/second');
+  await page.getByText('Clones github.com/o/second.', { exact: true }).waitFor();
+  await page.getByText('Advanced').click();
+  await gitToken(page).fill('ghp_of_the_second');
+  stub.answers.set('POST /vms', () => problem(503, 'provider_capacity', 'No room now.'));
+  await page.getByRole('button', { name: 'Create workspace' }).click();
+  await page.getByText('No room now.').waitFor();
+  assert.equal('branch' in creations(stub)[0], false);
+  await page.getByText('Advanced').click();
+  await page.getByText('The Git token is kept for the next try').waitFor({ state: 'hidden' });
+  await repository(page).fill('o/third');
+  await page.keyboard.press('Tab');
+  await page.getByText('The Git token is kept for the next try').waitFor();
+});
+
 story('where the chosen size is not to be had another is chosen, and all prices are of that one', {}, async ({ stub, page }) => {
   addScaleway(stub);
   await signIn(page, stub.url, stub.token, { hash: '#new?repo=o/first' });
