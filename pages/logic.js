@@ -115,7 +115,8 @@ export function failure(vm) {
   const fatal = vm.phase === 'failed';
   if (!reason) return fatal ? { title: 'The boot failed', detail: 'The VM gave no reason.', fatal } : null;
   const detail = plain(reason.detail) || REASONS[reason.code] || plain(reason.code);
-  return { title: `${phaseTitle(reason.phase)} ${fatal ? 'failed' : 'needs a look'}`, detail, fatal };
+  const title = reason.code === 'not_saved' ? 'Work is not saved' : `${phaseTitle(reason.phase)} ${fatal ? 'failed' : 'needs a look'}`;
+  return { title, detail, fatal };
 }
 
 /**

@@ -45,6 +45,8 @@ test('a warning beside ready is told, but is no failure', () => {
   const warned = failure(vm({ boot: { phases: [], reason: { phase: 'devcontainer', code: 'fallback' } } }));
   assert.equal(warned.fatal, false);
   assert.match(warned.detail, /default one is running/);
+  const unsaved = failure(vm({ boot: { phases: [], reason: { phase: 'ready', code: 'not_saved', detail: 'the last backup failed' } } }));
+  assert.deepEqual([unsaved.title, unsaved.detail, unsaved.fatal], ['Work is not saved', 'the last backup failed', false]);
   assert.equal(failure(vm()), null);
 });
 
