@@ -72,14 +72,14 @@ story('an unknown price is no zero, neither in the list nor in the costs', {}, a
   await signIn(page, stub.url, stub.token);
   await row(page, 'mayfly-atlas-k3f9').waitFor();
   const money = (view) => page.locator(`#view-${view} .money dd:not(.money-hint)`).allTextContents();
-  assert.deepEqual(await money('list'), ['–', '–', '–']);
   await page.getByText('1 without a known price.').waitFor();
+  assert.deepEqual(await money('list'), ['–', '–', '–']);
   stub.vms = [someVm({ id: 'hetzner-2', name: 'mayfly-tide-77aa', cost: null }), someVm({ cost: { currency: 'EUR', per_hour: 300, so_far: 1234.5, until_idle: 1500, until_expiry: 2000 } })];
   await page.reload();
   await row(page, 'mayfly-tide-77aa').waitFor();
   await open(page, 'Costs');
-  assert.deepEqual(await money('costs'), ['€300.00/h', '€1,234.50', '€2,000.00']);
   await page.getByText('2 workspaces, 1 without a known price').waitFor();
+  assert.deepEqual(await money('costs'), ['€300.00/h', '€1,234.50', '€2,000.00']);
   const figures = await page.locator('#view-costs tbody tr').filter({ hasText: 'atlas' }).locator('td').allTextContents();
   assert.deepEqual(figures.slice(0, 4), ['€300.00/h', '€1,234.50', '€1,500.00', '€2,000.00']);
   await open(page, 'Workspaces');
