@@ -113,7 +113,7 @@ test('where a server’s name holds the labels, work is saved for a repository t
   const disk = mkdtempSync(join(cacheDir(), 'vm-ovh-'));
   try {
     const vm = machine({ cloud, worker: its, root: disk, provider: 'ovh' });
-    const repository = `git.example.com/${'a-group-with-a-name/'.repeat(12)}shop`;
+    const repository = `git.example.com/${'a-group-with-a-name/'.repeat(10)}shop`;
     const request = { repo_url: `https://${repository}` };
     const first = await vm.boot(request);
     assert.equal(first.vm.repo_url, null, 'it has no room');
