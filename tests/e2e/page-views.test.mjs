@@ -226,7 +226,9 @@ story('a row says whose it is, and what a spot VM cannot do is not offered', {},
   const of = async (name) => {
     const one = row(page, name);
     await one.getByText('Details').click();
-    const facts = await one.locator('[data-el=detailList] > div').evaluateAll((all) => Object.fromEntries(all.map((it) => [it.children[0].textContent, it.children[1].textContent])));
+    const shown = one.locator('[data-el=detailList] > div');
+    await shown.first().waitFor();
+    const facts = await shown.evaluateAll((all) => Object.fromEntries(all.map((it) => [it.children[0].textContent, it.children[1].textContent])));
     return [facts.Owner, facts.Market, await one.getByText('Spot', { exact: true }).isVisible(), await one.getByRole('button', { name: 'Stop' }).isVisible()];
   };
   assert.deepEqual(await of('mayfly-spot'), ['default', 'Spot: it may be taken back, and cannot be stopped', true, false]);
