@@ -185,6 +185,11 @@ SCRIPT
   run bash "$BATS_TEST_TMPDIR/run-rescue"
   [ "$status" -eq 1 ]
   [[ $output == *'not pushed anywhere: '*/inner* ]]
+  # One that git cannot read does not pass for a clean one.
+  rm "$ws/inner/new"
+  echo rubbish >"$ws/inner/.git/index"
+  run bash "$BATS_TEST_TMPDIR/run-rescue"
+  [ "$status" -eq 1 ]
 }
 
 @test "a filter of the workspace's configuration is not run" {
