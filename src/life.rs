@@ -386,6 +386,18 @@ mod tests {
     }
 
     #[test]
+    fn one_that_was_about_to_end_and_is_heard_lives() {
+        let stopping = |seen_secs| {
+            verdict(VmState::Running, |it| {
+                it.phase = Phase::Stopping;
+                it.seen_secs = Some(seen_secs);
+            })
+        };
+        assert_eq!(stopping(NOW - 60), Verdict::Lives);
+        assert_eq!(stopping(NOW - 4 * HOUR), Verdict::Missed);
+    }
+
+    #[test]
     fn what_is_stopped_is_neither_silent_nor_late() {
         let stopped = verdict(VmState::Stopped, |it| {
             it.seen_secs = Some(1);

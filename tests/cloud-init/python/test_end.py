@@ -50,6 +50,14 @@ class Ends(Machine):
         self.assertEqual(len(calls), len(pauses) + 1)
         self.assertLess(sum(pauses), self.end.ROUND_SECS)
 
+    def test_somebody_who_comes_back_keeps_it(self):
+        url, calls = self.serve(lambda *_: (503, {"code": "provider_unavailable"}))
+        self.assertIsNone(self.end.end(self.common.vm(), "idle", again=lambda: True))
+        self.assertEqual((calls, self.said), ([], []), "after the rescue nothing is asked for")
+        looks = iter([False, True])
+        self.end.end(self.common.vm(), "idle", sleep=lambda _: None, clock=lambda: 0.0, again=lambda: next(looks))
+        self.assertEqual(len(calls), 1, "and nothing after a refusal")
+
     def test_only_deleted_true_counts_as_accepted(self):
         for status, body, accepted in ((200, {"deleted": True}, True), (200, {}, False), (200, {"deleted": "yes"}, False),
                                        (404, {"code": "vm_not_found"}, False), (401, {}, False), (502, {}, False)):
