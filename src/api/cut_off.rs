@@ -50,10 +50,11 @@ pub(super) async fn without<H: Host>(
 /// Switched off, and as it was created: neither the VM nor anybody else has written a label since.
 fn was_never_started(vm: &Vm<'_>) -> bool {
     let labels = &vm.labels;
-    let hours = Run::parse(&labels.run).hours;
-    let end = labels.active_secs.zip(hours).map(|(made, hours)| made + u64::from(hours) * 3600);
+    let run = Run::parse(&labels.run);
+    let end = labels.active_secs.zip(run.hours).map(|(made, hours)| made + u64::from(hours) * 3600);
     vm.state == VmState::Stopped
         && labels.phase == Phase::Booting
         && labels.seen_secs.is_none()
+        && run.started_secs.is_none()
         && labels.expires_secs == end
 }
