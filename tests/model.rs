@@ -31,11 +31,13 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 /// What must have happened in a good number of histories, or they prove nothing.
-const HAPPENINGS: [&str; 20] = [
+const HAPPENINGS: [&str; 22] = [
     "POST /vms 201",
     "POST /vms 200",
     "POST /vms died",
     "POST /vms 503",
+    "POST /vms 429",
+    "no room at the first place",
     "DELETE /vms/{id} 200",
     "DELETE /vms/{id} 404",
     "DELETE /vms/{id} 504",

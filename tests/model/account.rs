@@ -18,6 +18,11 @@ const PER_PAGE: usize = 3;
 /// What is older than us has smaller ids.
 const FIRST_ID: u64 = 1000;
 
+/// What is sold: name, cores, and millionths of the currency for an hour; and where.
+const TYPES: [(&str, u64, u64); 3] = [("cx23", 2, 10_000), ("cx33", 4, 20_000), ("cpx32", 4, 40_000)];
+pub(crate) const LOCATIONS: [&str; 2] = ["fsn1", "nbg1"];
+pub(crate) const ADDRESS_MICROS_PER_HOUR: u64 = 1_000;
+
 /// What the Worker hears of a request.
 type Heard = Result<(u16, Value), NoAnswer>;
 
@@ -40,6 +45,10 @@ pub(crate) struct Account {
     /// The Worker dies at this request from now on.
     pub(crate) dies_at: Cell<Option<u32>>,
     pub(crate) deleted: RefCell<Vec<Deleted>>,
+    /// The location that has no room.
+    pub(crate) full: Cell<Option<&'static str>>,
+    /// Creations that were refused for it.
+    pub(crate) refused: Cell<u64>,
 }
 
 impl Account {
@@ -52,6 +61,8 @@ impl Account {
             faults: Cell::new(0),
             dies_at: Cell::new(None),
             deleted: RefCell::default(),
+            full: Cell::new(None),
+            refused: Cell::new(0),
         };
         account.furnish();
         account.next_id.set(FIRST_ID);
@@ -69,7 +80,8 @@ impl Account {
         ];
         for labels in strangers {
             let id = self.id();
-            let server = server(id, &format!("foreign-{id}"), "running", self.now_secs(), &labels);
+            let place = (TYPES[0].0, LOCATIONS[0]);
+            let server = server(id, &format!("foreign-{id}"), "running", self.now_secs(), place, &labels);
             self.put("servers", id, server);
             for kind in ["ssh_keys", "firewalls", "primary_ips", "images"] {
                 let id = self.id();
@@ -172,9 +184,18 @@ impl Account {
             return refusal(422, "invalid_input", "ssh_key or firewall not found");
         }
         drop(things);
+        let type_of = TYPES.into_iter().map(|it| it.0).find(|it| body["server_type"] == *it);
+        let place = LOCATIONS.into_iter().find(|it| body["location"] == *it);
+        let (Some(type_of), Some(place)) = (type_of, place) else {
+            return refusal(422, "invalid_input", "server_type or location is unknown");
+        };
+        if self.full.get() == Some(place) {
+            self.refused.set(self.refused.get() + 1);
+            return refusal(412, "resource_unavailable", "no room");
+        }
         let id = self.id();
         let name = body["name"].as_str().expect("a name");
-        let mut made = server(id, name, "initializing", self.now_secs(), &body["labels"]);
+        let mut made = server(id, name, "initializing", self.now_secs(), (type_of, place), &body["labels"]);
         for family in ["ipv4", "ipv6"] {
             let address = self.id();
             made["public_net"][family]["id"] = address.into();
@@ -342,10 +363,17 @@ fn thing(id: u64, name: &str, created_secs: u64, labels: &Value) -> Value {
            "status": "available", "description": "", "disk_size": 40, "image_size": 2.5})
 }
 
-fn server(id: u64, name: &str, status: &str, created_secs: u64, labels: &Value) -> Value {
+fn server(
+    id: u64,
+    name: &str,
+    status: &str,
+    created_secs: u64,
+    (type_of, place): (&str, &str),
+    labels: &Value,
+) -> Value {
     json!({"id": id, "name": name, "status": status, "created": rfc3339(created_secs), "labels": labels,
            "public_net": {"ipv4": {"id": null, "ip": "203.0.113.7"}, "ipv6": {"id": null, "ip": "2001:db8:1::/64"}},
-           "server_type": {"name": "cx23"}, "location": {"name": "fsn1"}})
+           "server_type": {"name": type_of}, "location": {"name": place}})
 }
 
 fn refusal(status: u16, code: &str, message: &str) -> (u16, Value) {
@@ -356,19 +384,47 @@ fn gone() -> (u16, Value) {
     refusal(404, "not_found", "is gone")
 }
 
+/// What a server costs, without its address, in millionths of the currency for an hour.
+pub(crate) fn micros_per_hour(server: &Value) -> u64 {
+    let known = TYPES.into_iter().find(|it| server["server_type"]["name"] == it.0);
+    known.map(|it| it.2).expect("a type that is sold")
+}
+
 fn catalogue(what: &str) -> (u16, Value) {
-    let prices = json!([{"location": "fsn1", "price_hourly": {"gross": "0.0100"}, "price_monthly": {"gross": "6.0000"}}]);
+    let price = |place: &str, micros: u64| {
+        let decimal = |micros: u64| format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+        json!({"location": place, "price_hourly": {"gross": decimal(micros)},
+               "price_monthly": {"gross": decimal(micros * 600)}})
+    };
+    let everywhere =
+        |micros: u64| -> Vec<Value> { LOCATIONS.into_iter().map(|it| price(it, micros)).collect() };
     let meta = json!({"pagination": {"next_page": null, "last_page": 1}});
     (
         200,
         match what {
-            "server_types" => json!({"meta": meta, "server_types": [{
-            "name": "cx23", "cores": 2, "memory": 4.0, "disk": 40, "architecture": "x86", "prices": prices,
-            "locations": [{"name": "fsn1", "available": true, "deprecation": null}]}]}),
-            "locations" => {
-                json!({"meta": meta, "locations": [{"name": "fsn1", "city": "Falkenstein", "country": "DE"}]})
+            "server_types" => {
+                let available: Vec<Value> = LOCATIONS
+                    .into_iter()
+                    .map(|it| json!({"name": it, "available": true, "deprecation": null}))
+                    .collect();
+                let types: Vec<Value> = TYPES
+                    .into_iter()
+                    .map(|(name, cores, micros)| {
+                        json!({"name": name, "cores": cores, "memory": 2 * cores, "disk": 40, "architecture": "x86",
+                               "prices": everywhere(micros), "locations": available})
+                    })
+                    .collect();
+                json!({"meta": meta, "server_types": types})
             }
-            _ => json!({"pricing": {"currency": "EUR", "primary_ips": [{"type": "ipv4", "prices": prices}]}}),
+            "locations" => {
+                let places: Vec<Value> = LOCATIONS
+                    .into_iter()
+                    .map(|it| json!({"name": it, "city": it, "country": "DE"}))
+                    .collect();
+                json!({"meta": meta, "locations": places})
+            }
+            _ => json!({"pricing": {"currency": "EUR", "primary_ips": [
+                {"type": "ipv4", "prices": everywhere(ADDRESS_MICROS_PER_HOUR)}]}}),
         },
     )
 }

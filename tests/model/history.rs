@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 #[path = "vms.rs"]
 mod vms;
 
-use crate::account::{Account, BASE, Deleted, deployment};
+use crate::account::{
+    ADDRESS_MICROS_PER_HOUR, Account, BASE, Deleted, LOCATIONS, deployment, micros_per_hour,
+};
 use crate::chance::Chance;
 use crate::rules::{is_given_up, is_path_broken, why_due};
 use crate::support::store::Connection;
@@ -21,6 +23,11 @@ use crate::support::world::sha256_hex;
 const START_SECS: u64 = 1_795_168_800;
 const OWNERS: [&str; 3] = ["ann", "ben", "eve"];
 const STEPS: u64 = 40;
+/// The ceilings of the histories that have some. The hourly one lets a deployment have one VM of the dearest type, beside a small one.
+const MAX_VMS: usize = 4;
+const MAX_VMS_PER_OWNER: usize = 2;
+const MAX_HOURLY_COST: &str = "0.06";
+const MAX_HOURLY_MICROS: u64 = 60_000;
 
 /// What somebody was told about a VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +51,8 @@ pub(crate) struct History {
     chance: Chance,
     account: Account,
     apps: [App; 2],
+    /// Whether there are ceilings.
+    has_ceilings: bool,
     foreign: Value,
     /// By our id.
     fates: BTreeMap<String, Fate>,
@@ -72,7 +81,7 @@ fn token(deployment: usize, owner: &str) -> String {
     format!("token-of-{owner}-in-{deployment}-0123456789")
 }
 
-fn app(deployment: usize) -> App {
+fn app(deployment: usize, has_ceilings: bool) -> App {
     let name = ["one", "two"][deployment];
     let digest = |owner: &&str| ((*owner).to_owned(), Value::from(sha256_hex(&token(deployment, owner))));
     let tokens = Value::Object(OWNERS.iter().map(digest).collect()).to_string();
@@ -84,6 +93,9 @@ fn app(deployment: usize) -> App {
             "PUBLIC_URL" => "https://mayfly.example.workers.dev".to_owned(),
             "HETZNER_TOKEN" => "hetzner-token-of-a-test".to_owned(),
             "HETZNER_API_URL" => BASE.to_owned(),
+            "MAX_VMS" if has_ceilings => MAX_VMS.to_string(),
+            "MAX_VMS_PER_OWNER" if has_ceilings => MAX_VMS_PER_OWNER.to_string(),
+            "MAX_HOURLY_COST" if has_ceilings => MAX_HOURLY_COST.to_owned(),
             _ => return None,
         })
     })
@@ -94,12 +106,14 @@ impl History {
         let mut chance = Chance::new(seed);
         let account = Account::new(START_SECS, Chance::new(chance.below(u64::MAX)));
         let foreign = account.foreign();
-        let apps = [app(0), app(1)];
+        let has_ceilings = chance.below(2) == 0;
+        let apps = [app(0, has_ceilings), app(1, has_ceilings)];
         assert!(apps.iter().all(|it| it.ready().is_ok()));
         Self {
             chance,
             account,
             apps,
+            has_ceilings,
             foreign,
             fates: BTreeMap::new(),
             keys: BTreeMap::new(),
@@ -120,9 +134,12 @@ impl History {
         }
         self.account.faults.set(0);
         self.is_path_broken = false;
-        self.settle();
+        self.settle(1);
         self.check_wishes();
         self.clear();
+        if self.account.refused.get() > 0 {
+            self.count("no room at the first place".to_owned());
+        }
         self.tally
     }
 
@@ -215,6 +232,10 @@ impl History {
         if key.is_none() && self.chance.below(4) == 0 {
             body["from"] = "golden".into();
         }
+        // One key is for one request: the size is the owner's.
+        body["size"] = if who.owner == "ben" { "medium" } else { "small" }.into();
+        let full = [None, Some(LOCATIONS[0]), Some(LOCATIONS[1])];
+        self.account.full.set(*self.chance.pick(&full));
         let Some((status, answer)) = self.call(who, "POST", "/vms", Some(&body), key) else { return };
         if status != 200 && status != 201 {
             return;
@@ -229,6 +250,19 @@ impl History {
             }
         }
         self.fates.entry(id).or_insert(Fate::Wanted);
+        if self.has_ceilings && status == 201 {
+            self.check_ceilings(who);
+        }
+    }
+
+    /// After a VM was created, by people who ask one after the other.
+    fn check_ceilings(&self, who: Actor) {
+        let mut vms = self.account.ours("servers");
+        vms.retain(|it| deployment(it) == Some(["one", "two"][who.deployment]));
+        let of_owner = vms.iter().filter(|it| it["labels"]["mayfly-owner"] == who.owner).count();
+        let micros: u64 = vms.iter().map(|it| micros_per_hour(it) + ADDRESS_MICROS_PER_HOUR).sum();
+        let is_below = vms.len() <= MAX_VMS && of_owner <= MAX_VMS_PER_OWNER && micros <= MAX_HOURLY_MICROS;
+        assert!(is_below, "{} VMs, {of_owner} of theirs, for {micros}\n{}", vms.len(), self.told());
     }
 
     /// Usually a VM and its owner; now and then somebody else's VM, or one that is gone.
@@ -337,6 +371,7 @@ impl History {
     /// Every server that was deleted since the last look was deleted rightly: of its owner's own, or as `is_right` says.
     fn check_deletions(&mut self, who: Option<Actor>, is_right: impl Fn(&Deleted) -> bool) {
         for it in self.account.deleted.take() {
+            self.story.push(format!("{} is deleted", it.id));
             let of_own = who.is_some_and(|who| {
                 deployment(&it.server) == Some(["one", "two"][who.deployment])
                     && it.server["labels"]["mayfly-owner"] == who.owner
@@ -362,9 +397,9 @@ impl History {
         );
     }
 
-    /// The faults have stopped; some periods of the reaper pass, and every VM that runs is heard of.
-    fn settle(&mut self) {
-        for _ in 0..6 {
+    /// The faults have stopped; so many periods of the reaper pass, and every VM that runs is heard of.
+    fn settle(&mut self, periods: u32) {
+        for _ in 0..periods {
             for server in self.account.ours("servers") {
                 if server["status"] == "running" {
                     self.beat(&server);
@@ -398,14 +433,14 @@ impl History {
                 Fate::Open => {}
             }
         }
+        // Whatever was due when the reaper looked is gone.
+        let then_secs = self.account.now_secs() - reaper::PERIOD_SECS;
         for server in self.account.ours("servers") {
             let labels = &server["labels"];
-            let expires: u64 = labels["mayfly-expires"].as_str().and_then(|it| it.parse().ok()).unwrap_or(0);
-            assert!(
-                expires > self.account.now_secs() - 2 * reaper::PERIOD_SECS,
-                "{server} is overdue\n{}",
-                self.told()
-            );
+            let name = deployment(&server).expect("ours");
+            let broken = is_path_broken(&self.account.ours("servers"), name, then_secs);
+            let due = why_due(&server, then_secs, broken);
+            assert!(due.is_none(), "{server} is still there: {due:?}\n{}", self.told());
             assert!(labels["mayfly-vm"].is_string() && labels["mayfly-owner"].is_string());
         }
         for ip in self.account.ours("primary_ips") {
@@ -428,7 +463,7 @@ impl History {
                 }
             }
         }
-        self.settle();
+        self.settle(6);
         for kind in crate::account::KINDS {
             let left = self.account.ours(kind);
             assert!(left.is_empty(), "{kind} are left: {left:?}\n{}", self.told());
