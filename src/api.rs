@@ -148,13 +148,13 @@ async fn answer<H: Host>(ctx: &Ctx<'_, H>, body: &mut impl Caller) -> Result<Rep
                 Route::OpenVm => Box::pin(vms::open(ctx, &who, id)),
                 Route::VmLog => Box::pin(log::show(ctx, &who, id, body)),
                 Route::DeleteAllVms => Box::pin(cleanup::everything(ctx, &who)),
-                Route::ListOrphans => Box::pin(cleanup::orphans(ctx, &who)),
-                Route::DeleteOrphans => Box::pin(cleanup::delete_orphans(ctx, &who)),
+                Route::ListOrphans => Box::pin(cleanup::orphans(ctx, &who, body)),
+                Route::DeleteOrphans => Box::pin(cleanup::delete_orphans(ctx, &who, body)),
                 Route::UserData => Box::pin(create::dry_run(ctx, &who, body)),
                 Route::ListWorkspaces => Box::pin(workspaces::list(ctx, &who, body)),
                 Route::DeleteWorkspace => Box::pin(workspaces::delete(ctx, &who, id, body)),
                 Route::Seal => Box::pin(seal::seal(ctx, &who, body)),
-                Route::Reap => Box::pin(vms::reap(ctx, &who)),
+                Route::Reap => Box::pin(vms::reap(ctx, &who, body)),
                 _ => return Err(Problem::no_such_path()),
             };
             handling.await

@@ -6,6 +6,7 @@
 //! last two and keeps half of its calls and deletions for them, so that nothing is always what no calls are left for.
 
 mod report;
+pub mod tally;
 
 use serde::Serialize;
 
@@ -47,10 +48,10 @@ struct Seen {
 }
 
 /// One run of the cron. A Worker that is not configured has nothing to reap with.
-pub async fn run<H: Host>(app: &App, host: &Counted<'_, H>) {
+pub async fn run<H: Host>(app: &App, host: &Counted<'_, H>) -> Report {
     let Ok(ready) = app.ready() else {
         host.log(r#"{"event":"reaper","detail":"the Worker is not configured"}"#);
-        return;
+        return Report::default();
     };
     let report = sweep(ready, host, false, None).await;
     if !report.is_empty() {
@@ -62,6 +63,7 @@ pub async fn run<H: Host>(app: &App, host: &Counted<'_, H>) {
         }
         host.log(&serde_json::to_string(&Line { event: "reaper", report: &report }).unwrap_or_default());
     }
+    report
 }
 
 /// One whole run; for one owner, what is another's is counted and left alone.

@@ -6,11 +6,13 @@ use super::auth::Authorized;
 use super::vms::{end, mine};
 use super::wire::json;
 use super::{Ctx, Problem};
+use crate::agent::Through;
+use crate::bucket::Bucket;
 use crate::http::{Host, Reply};
 use crate::labels::{self, Selector};
 use crate::model::{Vm, VmState};
 use crate::providers::{Provider, side_by_side};
-use crate::reaper::{self, Item, Report};
+use crate::reaper::{self, Item, Report, tally};
 
 /// VMs that one call deletes at the most: a request may make so many calls and no more.
 const MAX_PER_CALL: usize = 20;
@@ -50,15 +52,27 @@ struct Failed {
 }
 
 /// A run of the reaper as the caller may ask for it: on what is the caller's own and nobody's, an admin's on everything.
-pub(super) async fn sweep<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>, dry_run: bool) -> Report {
+pub(super) async fn sweep<H: Host>(
+    ctx: &Ctx<'_, H>,
+    who: &Authorized<'_>,
+    dry_run: bool,
+    bucket: &impl Bucket,
+) -> Report {
     let mut report = reaper::sweep(ctx.ready, ctx.host, dry_run, who.only()).await;
+    if bucket.is_bound() {
+        tally::add(&report, &Through(bucket), &ctx.ready.config.deployment, ctx.host).await;
+    }
     report.of_others.get_or_insert(0);
     report
 }
 
 /// `GET /orphans`: what of ours should be gone and is not: VMs past their end, and what no VM uses.
-pub(super) async fn orphans<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>) -> Result<Reply, Problem> {
-    let report = sweep(ctx, who, true).await;
+pub(super) async fn orphans<H: Host>(
+    ctx: &Ctx<'_, H>,
+    who: &Authorized<'_>,
+    bucket: &impl Bucket,
+) -> Result<Reply, Problem> {
+    let report = sweep(ctx, who, true, bucket).await;
     Ok(json(200, &Orphans { orphans: report.reaped, errors: report.failed, notes: report.notes }))
 }
 
@@ -66,8 +80,9 @@ pub(super) async fn orphans<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>) -> 
 pub(super) async fn delete_orphans<H: Host>(
     ctx: &Ctx<'_, H>,
     who: &Authorized<'_>,
+    bucket: &impl Bucket,
 ) -> Result<Reply, Problem> {
-    Ok(json(200, &sweep(ctx, who, false).await))
+    Ok(json(200, &sweep(ctx, who, false, bucket).await))
 }
 
 /// `DELETE /vms?confirm=all`: every VM and snapshot of the caller's, one by one. What cannot be deleted is reported, and the

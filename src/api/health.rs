@@ -9,11 +9,13 @@ use super::auth::Authorized;
 use super::vms::visible;
 use super::wire::{json, money};
 use super::{Ctx, Problem};
+use crate::agent::Through;
 use crate::bucket::Bucket;
 use crate::http::{Clock as _, Host, Reply};
 use crate::labels::Selector;
 use crate::model::{VmState, expires_secs};
 use crate::providers::{Provider, RateBudget, side_by_side};
+use crate::reaper::tally::{self, Tally};
 
 #[derive(Serialize)]
 struct Health {
@@ -80,8 +82,8 @@ struct Figures {
     up: BTreeMap<&'static str, bool>,
 }
 
-/// `GET /metrics`: the VMs that the caller sees in Prometheus' text format (version 0.0.4). There is no memory between two requests, so all
-/// of it are gauges; a delete that failed is a VM that is overdue.
+/// `GET /metrics`: the VMs that the caller sees in Prometheus' text format (version 0.0.4), as gauges, for there is no memory between two
+/// requests; with a bucket also how much the reaper has deleted so far, and could not.
 pub(super) async fn metrics<H: Host>(
     ctx: &Ctx<'_, H>,
     who: &Authorized<'_>,
@@ -125,6 +127,11 @@ pub(super) async fn metrics<H: Host>(
     if let Some((tokens, budget)) = super::agent::used_today(ctx, who, bucket).await {
         write_tokens(&mut text, who.owner(), tokens, budget);
     }
+    if bucket.is_bound()
+        && let Ok(sums) = tally::read(&Through(bucket), &ctx.ready.config.deployment).await
+    {
+        write_reaped(&mut text, sums);
+    }
     let headers = vec![("content-type", "text/plain; version=0.0.4; charset=utf-8".into())];
     Ok(Reply { status: 200, headers, body: text.into_bytes() })
 }
@@ -144,8 +151,22 @@ fn write_tokens(out: &mut String, owner: &str, tokens: u64, budget: Option<u64>)
     }
 }
 
+fn write_reaped(out: &mut String, sums: Tally) {
+    typed(out, "mayfly_reaped_total", "What the reaper has deleted.", "counter");
+    for (kind, count) in [("vm", sums.vms), ("snapshot", sums.snapshots), ("leftover", sums.leftovers)] {
+        let _ = writeln!(out, "mayfly_reaped_total{{kind=\"{kind}\"}} {count}");
+    }
+    let help = "Deletions of the reaper that failed; each is tried again and counts again.";
+    typed(out, "mayfly_failed_deletes_total", help, "counter");
+    let _ = writeln!(out, "mayfly_failed_deletes_total {}", sums.failed);
+}
+
 fn head(out: &mut String, name: &str, help: &str) {
-    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge");
+    typed(out, name, help, "gauge");
+}
+
+fn typed(out: &mut String, name: &str, help: &str, kind: &str) {
+    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }
 
 impl Figures {

@@ -234,14 +234,18 @@ pub(super) async fn open<H: Host>(
 }
 
 /// `POST /reap`: the reaper now; with `dry_run` it only says what it would do.
-pub(super) async fn reap<H: Host>(ctx: &Ctx<'_, H>, who: &Authorized<'_>) -> Result<Reply, Problem> {
+pub(super) async fn reap<H: Host>(
+    ctx: &Ctx<'_, H>,
+    who: &Authorized<'_>,
+    bucket: &impl Bucket,
+) -> Result<Reply, Problem> {
     let dry_run = match ctx.head.query.split('&').find_map(|it| it.strip_prefix("dry_run")) {
         None | Some("=0" | "=false") => false,
         Some("" | "=" | "=1" | "=true") => true,
         // A typing error must not delete anything.
         Some(_) => return Err(Problem::invalid_field("dry_run", "must be 1 or 0")),
     };
-    Ok(json(200, &sweep(ctx, who, dry_run).await))
+    Ok(json(200, &sweep(ctx, who, dry_run, bucket).await))
 }
 
 /// The key from which a VM's password and link key derive: the one that was first when it was created.

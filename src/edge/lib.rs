@@ -14,6 +14,7 @@ use std::task::{Context, Poll, Waker};
 use js_sys::futures::future_to_promise;
 use mayfly::App;
 use mayfly::http::Counted;
+use mayfly::reaper::tally;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 use web_sys::Request;
 use worker::Env;
@@ -40,10 +41,14 @@ pub fn fetch(request: Request, env: Env, life: convert::Life) -> Result<JsValue,
 #[wasm_bindgen]
 pub fn scheduled(env: &Env) -> Result<JsValue, JsValue> {
     let app = app(env);
+    let bucket = bucket::bound(env).map(relay::Kept);
     now_or_promise(Box::pin(async move {
         let platform = Platform::default();
         let counted = Counted::new(&platform);
-        mayfly::reaper::run(app, &counted).await;
+        let report = mayfly::reaper::run(app, &counted).await;
+        if let (Some(bucket), Ok(ready)) = (bucket, app.ready()) {
+            tally::add(&report, &bucket, &ready.config.deployment, &counted).await;
+        }
         mayfly::webhook::deliver(app, &counted, platform.take_events()).await;
         Ok(JsValue::UNDEFINED)
     }))

@@ -168,8 +168,8 @@ async fn look(reader: Reader, mut meter: Meter) -> Meter {
     }
 }
 
-/// The bucket for as long as the job goes on.
-struct Kept(R2);
+/// The bucket for as long as a job goes on that is no caller's.
+pub(crate) struct Kept(pub(crate) R2);
 
 impl Ledger for Kept {
     async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<Page, BucketError> {

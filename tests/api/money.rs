@@ -7,6 +7,7 @@ use super::support::creation::{self, address_ids, addresses, catalogue, create_s
 use super::support::fixtures::{Server, only};
 use super::support::host::TestHost;
 use super::support::script::{Exchange, Script, delete, get, post};
+use super::support::store::Store;
 use super::support::world::{
     NOW_SECS, REPO_URL, Settings, app, list_of, list_of_all, list_of_owner, selector,
 };
@@ -239,6 +240,47 @@ fn figures_are_of_the_callers_own() {
         TestHost::new(Script::new().then(get(list_of_owner("default")).fixture(401, "error.unauthorized")));
     let answer = Call::get("/metrics").token().send(&app(), &host);
     assert!(answer.text().contains("mayfly_provider_up{provider=\"hetzner\"} 0"), "{}", answer.text());
+}
+
+#[test]
+fn what_the_reaper_did_is_added_up_where_there_is_a_bucket() {
+    let store = Store::new();
+    let gone = || delete("/servers/4711").fixture(200, "delete_server.accepted");
+    let stays = || delete("/servers/4711").fixture(401, "error.unauthorized");
+    let run = |exchanges: Vec<Exchange>| {
+        let expired = get(list_of_all()).gives(200, &only(&[Server::ours().label("mayfly-expires", "1")]));
+        let script = exchanges.into_iter().fold(Script::new().then(expired), Script::then);
+        let script = script
+            .then(get(list_of("primary_ips", &[], 1)).fixture(200, "list_primary_ips.empty"))
+            .then(snapshots(&[], &json!([])));
+        Call::post("/reap").token().store(&store).send(&app(), &TestHost::new(script)).ok(200);
+    };
+    let figures = |store: Option<&Store>| {
+        let call = Call::get("/metrics").token();
+        let call = if let Some(store) = store { call.store(store) } else { call };
+        let text = call.send(&app(), &TestHost::new(Script::new().then(mine(&[])))).text().to_owned();
+        let is_sum = |it: &&str| it.starts_with("mayfly_reaped_total") || it.starts_with("mayfly_failed");
+        text.lines().filter(is_sum).map(str::to_owned).collect::<Vec<String>>()
+    };
+    let told = |vms: u32, failed: u32| {
+        vec![
+            format!("mayfly_reaped_total{{kind=\"vm\"}} {vms}"),
+            "mayfly_reaped_total{kind=\"snapshot\"} 0".to_owned(),
+            "mayfly_reaped_total{kind=\"leftover\"} 0".to_owned(),
+            format!("mayfly_failed_deletes_total {failed}"),
+        ]
+    };
+    assert_eq!(figures(Some(&store)), told(0, 0));
+    run(vec![gone()]);
+    run(vec![stays()]);
+    run(vec![gone()]);
+    assert_eq!(figures(Some(&store)), told(2, 1));
+    assert_eq!(store.keys(), ["mayfly/~reaper/2.0.0.1"]);
+    // A sum that was left behind is in the newer one.
+    store.put("mayfly/~reaper/1.0.0.1", Vec::new());
+    store.put("mayfly/~reaper/what", Vec::new());
+    assert_eq!(figures(Some(&store)), told(2, 1));
+    assert!(figures(None).is_empty(), "without a bucket there is no memory");
 }
 
 #[test]
