@@ -21,8 +21,6 @@ WEB_BYTES_PER_MINUTE = 4096
 SSH_BYTES_PER_MINUTE = 4096
 # A turn without a word for longer is one whose end was never told (the agent was killed).
 TURN_SECS = 6 * 3600
-BUILDERS = {"cargo", "rustc", "cc1", "cc1plus", "ld", "make", "ninja", "cmake", "go", "compile", "javac", "gradle", "mvn", "tsc",
-            "webpack", "esbuild", "npm", "pnpm", "yarn", "pip", "uv", "bazel", "docker-buildx", "buildkitd", "apt-get", "dpkg"}
 PRUNED = (".git", "node_modules", "target", "dist", ".venv", "venv", "__pycache__", ".cache", ".next", ".pytest_cache",
           ".mypy_cache", ".gradle", ".tox")
 
@@ -75,14 +73,14 @@ def descendants(found, roots):
     return tree
 
 
-def busy(sample, name, pids):
+def busy(sample, name, pids, share=BUSY_SHARE):
     """Whether these processes used CPU since the last look: those that were there by their growth, new ones by all of it."""
     ticks = {f"{pid}/{sample.processes[pid][4]}": sample.processes[pid][2] for pid in pids}
     sample.keep[name] = ticks
     if name not in sample.past or not sample.minutes():
         return False
     used = sum(max(now - sample.past[name].get(key, 0), 0) for key, now in ticks.items()) / TICKS
-    return used / (sample.minutes() * 60) > BUSY_SHARE
+    return used / (sample.minutes() * 60) > share
 
 
 def grew(sample, name, total, per_minute):
@@ -196,11 +194,9 @@ def ssh(sample):
 
 
 def build(sample):
-    """The devcontainer's own build (bounded in time by its phase), or a compiler or package manager at work."""
-    pids = [pid for pid, process in sample.processes.items() if process[1].partition(" ")[0] in BUILDERS]
-    working = busy(sample, "build", descendants(sample.processes, pids))
+    """The devcontainer's own build (bounded in time by its phase)."""
     builder = common.read(f"{common.RUN}/building").strip()
-    return 0 if working or (builder.isdigit() and int(builder) in sample.processes) else None
+    return 0 if builder.isdigit() and int(builder) in sample.processes else None
 
 
 def keep(sample):

@@ -14,7 +14,7 @@ MACHINE = {
     "idle_minutes": 30, "created": 1_000_000, "expires": 1_043_200, "allow_from": [], "domain": "", "image": "debian-13",
     "sealed": "", "self_delete": "worker",
 }
-MODULES = ("common", "worker", "signals", "end", "scrub", "spot", "idle", "setup", "share", "agent", "devcontainer", "firewall", "caddyfile", "door",
+MODULES = ("common", "worker", "signals", "end", "scrub", "spot", "work", "idle", "setup", "share", "agent", "devcontainer", "firewall", "caddyfile", "door",
            "backup", "logtail")
 
 

@@ -166,14 +166,6 @@ class Signals(Machine):
         self.put("run/mayfly/building", "81\n")
         self.assertIsNone(self.signals.build(self.sample()))
 
-    def test_a_compiler_counts_through_its_cpu_time_only(self):
-        self.process(1, 0, "systemd", 0)
-        self.process(90, 1, "make", 0)
-        self.process(91, 90, "anything", 0)
-        self.assertIsNone(self.after(60, self.sample(), lambda: None, self.signals.build))
-        busy = lambda: self.process(91, 90, "anything", 30 * self.signals.TICKS)
-        self.assertEqual(self.after(60, self.sample(), busy, self.signals.build), 0)
-
     def test_keep_alive_holds_until_its_time(self):
         self.put("var/lib/mayfly/keep-until", str(int(WALL) + 60))
         self.assertEqual(self.signals.keep(self.sample()), 0)
