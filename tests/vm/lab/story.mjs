@@ -45,8 +45,11 @@ export async function story(lab, { webUi, idleMinutes, prompt }) {
   const page = await newPage(browser);
   await lab.step('a stranger gets the sign-in page and nothing else', async () => {
     for (const url of [vm.urls.web_ui, vm.urls.terminal, vm.urls.status]) {
-      await page.goto(url);
+      const answer = await page.goto(url);
       await page.getByLabel('Password of this workspace').waitFor();
+      const headers = answer.headers();
+      assert.deepEqual([headers['x-content-type-options'], headers['referrer-policy'], headers.server], ['nosniff', 'no-referrer', undefined]);
+      assert.match(headers['content-security-policy'], /frame-ancestors/);
     }
   });
 
@@ -55,6 +58,8 @@ export async function story(lab, { webUi, idleMinutes, prompt }) {
     await page.goto(body.url);
     await page.waitForURL((url) => !url.pathname.startsWith('/_mayfly'));
     assert.ok(!page.url().includes('#'), 'the link does not stay in the address');
+    const { httpOnly, secure, sameSite } = (await page.context().cookies()).find((it) => it.name === '__Host-mayfly');
+    assert.deepEqual([httpOnly, secure, sameSite], [true, true, 'Lax']);
     const again = await newPage(browser);
     await again.goto(body.url);
     await again.getByText('This link was used already').waitFor();

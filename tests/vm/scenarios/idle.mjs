@@ -34,14 +34,14 @@ export default async function idle(lab) {
     return look();
   };
   /** Ages every sign, so that what is fresh afterwards is fresh because of what was done; counters are read up to now first. */
-  const forget = () => guest.sh(`python3 /opt/mayfly/idle.py tick; python3 - <<'PY'
+  const forget = (minutes = 20) => guest.sh(`python3 /opt/mayfly/idle.py tick; python3 - <<'PY'
 import json
 path = "/run/mayfly/idle.json"
 state = json.load(open(path))
-state["seen"] = {name: when - 1200 for name, when in state["seen"].items()}
+state["seen"] = {name: when - ${minutes * 60} for name, when in state["seen"].items()}
 json.dump(state, open(path, "w"))
 PY
-find /workspaces /home/dev/.claude -exec touch -h -d "20 minutes ago" {} + ; touch -d "20 minutes ago" /run/mayfly/door/active /run/mayfly/agent/share/spool/* 2>/dev/null; touch -a -d "20 minutes ago" /dev/pts/[0-9]* || :`);
+find /workspaces /home/dev/.claude -exec touch -h -d "${minutes} minutes ago" {} + ; touch -d "${minutes} minutes ago" /run/mayfly/door/active /run/mayfly/agent/share/spool/* 2>/dev/null; touch -a -d "${minutes} minutes ago" /dev/pts/[0-9]* || :`);
   const fresh = (verdict) => Object.entries(verdict).filter(([, age]) => age !== null && age < 5).map(([name]) => name);
 
   // The host key is the one that the API tells; passwords are not asked for.
@@ -131,6 +131,15 @@ unknown = idle.look(state, wall, boot)
 print(idle.decide(state, unknown, boot, idle.clock(state, wall, boot), 60, state.get("expires", 0))[0])
 PY`);
     assert.equal(decided, 'live');
+  });
+  await lab.step('before the end the terminal says so', async () => {
+    await page.goto(vm.urls.terminal);
+    await until('the terminal', () => terminalText(page));
+    await forget(56);
+    await guest.sh('python3 /opt/mayfly/idle.py tick');
+    await until('the warning', async () => (await terminalText(page)).includes('This workspace ends in about'), { timeoutMs: 15_000 });
+    assert.match(JSON.parse(await guest.sh('cat /run/mayfly/public/idle.json')).says, /^in [1-4] min/);
+    assert.ok(guest.isUp());
   });
   assert.equal((await lab.api('DELETE', `/vms/${id}`)).status, 200);
   await lab.gone(id);
