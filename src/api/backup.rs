@@ -19,6 +19,9 @@ const V2: &str = "application/vnd.x.restic.rest.v2";
 /// Media type of objects.
 const OCTETS: &str = "application/octet-stream";
 
+/// How long somebody may be at making a repository, seconds.
+const MAKING_SECS: u64 = 600;
+
 #[derive(Serialize)]
 struct Created {
     created: bool,
@@ -71,6 +74,7 @@ pub(super) async fn write<H: Host>(
     let (target, key) = place(ctx, who, path, bucket)?;
     let sha256 = match target {
         Target::Repository if ctx.head.query == "create=true" => {
+            forget_half_made(ctx, &key, bucket).await.map_err(|it| failed(ctx, it))?;
             return Ok(json(200, &Created { created: true }));
         }
         Target::Repository => {
@@ -95,6 +99,27 @@ pub(super) async fn write<H: Host>(
         }
         (put, _) => Ok(json(200, &Created { created: put == Put::Stored })),
     }
+}
+
+/// restic makes a repository's key first and its config next, and makes none where it finds a key. A key without a config, of a
+/// making that was cut off, would be in the way for ever: nothing can be read with it, so it goes. A young one may be at
+/// work, and where a snapshot is, a config is only out of sight.
+async fn forget_half_made<H: Host>(
+    ctx: &Ctx<'_, H>,
+    key: &str,
+    bucket: &impl Bucket,
+) -> Result<(), BucketError> {
+    let place = key.trim_end_matches('/');
+    let keys = bucket.list(&format!("{place}/{}/", Kind::Keys.as_str()), None).await?.entries;
+    let is_at_work = keys.iter().any(|it| it.stored_secs + MAKING_SECS > ctx.now_secs);
+    if keys.is_empty() || is_at_work || bucket.size(&format!("{place}/config")).await?.is_some() {
+        return Ok(());
+    }
+    let snapshots = bucket.list(&format!("{place}/{}/", Kind::Snapshots.as_str()), None).await?.entries;
+    if snapshots.is_empty() {
+        bucket.delete(&keys.into_iter().map(|it| it.key).collect::<Vec<String>>()).await?;
+    }
+    Ok(())
 }
 
 /// `DELETE`: locks; with a `prune` capability also what restic takes out of use. Never what makes a repository readable.

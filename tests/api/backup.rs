@@ -43,6 +43,29 @@ fn stored(store: &Store, kind: &str, body: &str) -> String {
 }
 
 #[test]
+fn a_repository_whose_making_was_cut_off_is_made_anew() {
+    let make = |store: &Store| {
+        assert_eq!(send(ask("POST", "?create=true", Scope::Backup), store).ok(200)["created"], true);
+        store.keys().len()
+    };
+    let with_key = |age_secs: u64| {
+        let store = Store::new();
+        store.at(NOW_SECS - age_secs);
+        stored(&store, "keys", "a key");
+        store
+    };
+    let old = with_key(600);
+    old.put("mayfly/ben/github.com~octo~Hello-World/keys/0", Vec::new());
+    assert_eq!(make(&old), 1, "only its own key went");
+    assert_eq!(make(&with_key(599)), 1, "somebody may be at it");
+    for other in ["config", "snapshots/0"] {
+        let whole = with_key(6000);
+        whole.put(&format!("mayfly/{OURS}/{other}"), Vec::new());
+        assert_eq!(make(&whole), 2, "{other} is there: it is nobody's beginning");
+    }
+}
+
+#[test]
 fn what_is_written_comes_back_whole_in_parts_and_as_a_size() {
     let store = Store::new();
     assert_eq!(send(ask("POST", "?create=true", Scope::Backup), &store).ok(200), json!({ "created": true }));
