@@ -76,7 +76,7 @@ class Restic:
     """Runs restic, all of its runs together in bounded time."""
 
     def __init__(self, secs, clock=time.monotonic):
-        self.clock, self.end = clock, clock() + secs
+        self.clock, self.end, self.unread = clock, clock() + secs, []
 
     def __call__(self, *args, may=(0,)):
         """Answers its standard output; fails with its last words."""
@@ -95,6 +95,9 @@ class Restic:
             # 10 says it since restic 0.17; what an older one says of a store that it may not look into ends alike.
             is_absent = done.returncode == 10 or re.search(r"config file: .*(does not exist|no such file)", words)
             raise (Absent if is_absent else Failed)(f"restic {args[0]}: status {done.returncode}: {masked(words)[-300:]}")
+        items = [parsed(line).get("item") for line in done.stderr.splitlines()] if done.returncode == 3 else []
+        # A file that was gone before it was read is no loss.
+        self.unread = sorted({it for it in items if isinstance(it, str) and os.path.lexists(it)})
         return done.stdout
 
 
@@ -160,7 +163,7 @@ def save(restic):
         restic("init")
     common.write(f"{PLACE}/excludes", "".join(f"{it}\n" for it in excludes()))
     tags = ["--tag", f"vm-{common.vm().get('vm', '')}"]
-    # One host's name for all VMs: each goes on from what the one before it saved. 3: a file was gone before it was read.
+    # One host's name for all VMs: each goes on from what the one before it saved. 3: there were files that could not be read.
     out = restic("backup", "--json", "--host", "mayfly", *tags, "--exclude-file", f"{PLACE}/excludes", "--", *places(), may=(0, 3))
     for line in reversed(out.splitlines()):
         told = parsed(line)
@@ -215,6 +218,8 @@ def keep(is_last):
     restic = Restic(LAST_SECS if is_last else TICK_SECS)
     connect()
     snapshot = save(restic)
+    if restic.unread:
+        raise Failed(f"saved as {snapshot[:8]}, but for {len(restic.unread)} that cannot be read: {', '.join(restic.unread[:3])}")
     now = int(time.time())
     is_due = now - record.get("tidied", 0) > DAY_SECS
     if is_last or is_due:

@@ -55,6 +55,23 @@ class Backups(Machine):
         self.said = " ".join(str(it) for call in said.call_args_list for it in call.args)
         self.assertEqual(status, expect, self.said)
 
+    def restic_that_cannot_read(self, *paths):
+        """restic as it is, and its words for files that it could not read."""
+        told = "".join(json.dumps({"message_type": "error", "error": {"Op": "read", "Err": 5}, "during": "archival", "item": it}) + "\n" for it in paths)
+        self.put("bin/told", told)
+        self.put("bin/restic", f'#!/bin/sh\n{shutil.which("restic")} "$@" || exit\n[ "$1" != backup ] || {{ cat {self.root}/bin/told >&2; exit 3; }}\n')
+        os.chmod(f"{self.root}/bin/restic", 0o755)
+        return mock.patch.dict(os.environ, {"PATH": f"{self.root}/bin:{os.environ['PATH']}"})
+
+    def test_a_file_that_cannot_be_read_is_not_saved_and_one_that_is_gone_is_no_loss(self):
+        with self.restic_that_cannot_read(f"{self.workspace}/gone"):
+            self.run_backup("last")
+        with self.restic_that_cannot_read(f"{self.workspace}/gone", f"{self.workspace}/tracked"):
+            self.run_backup("last", expect=1)
+        self.assertIn(f"but for 1 that cannot be read: {self.workspace}/tracked", self.said)
+        self.assertEqual(len(self.snapshots()), 2, "what could be read is kept")
+        self.run_backup("last")
+
     def snapshots(self):
         env = {**self.backup.environment(), "PATH": os.environ["PATH"]}
         done = subprocess.run(["restic", "snapshots", "--json", "--no-lock"], env=env, capture_output=True, text=True, check=True)
