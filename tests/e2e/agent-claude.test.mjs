@@ -135,6 +135,14 @@ test('what passes by itself it tries again', options, async () => {
   assert.equal(done.code, 0);
 });
 
+test('an answer that ends in an error it asks for again', options, async () => {
+  anthropic.plan([{ text: 'Half of an', breaks: 'overloaded_error' }, { text: 'A whole answer.' }]);
+  const done = await claude('-p', 'Hello', '--allowedTools', 'Bash');
+  assert.equal(done.code, 0, done.out);
+  assert.match(done.out, /A whole answer\./);
+  assert.doesNotMatch(done.out, /Half of an/);
+});
+
 test('a capability that ends meanwhile is read again, and a fresh one is fetched by the VM', options, async () => {
   const file = join(share(), 'agent-token');
   await writeFile(join(root, 'stale'), capability('agent', '', { vm: vm.vm, owner: 'default', seconds: -60 }));

@@ -1,8 +1,11 @@
 // Seconds per phase and per step of a boot, from the VM's own log: where the time goes, and which steps the others wait
-// for. Measures; asserts only that the boot went well.
+// for. Measures; asserts that the boot went well, and that our own part of it (all but downloads and the repository's build) is short.
 
 /** Steps that download or build what is not ours: packages, programs, the repository's devcontainer. */
 const OTHERS = ['base', 'node', 'caddy', 'engine', 'tools', 'ui', 'devcontainer'];
+
+/** Seconds of a boot that may be our own. */
+const OWN_MAX_SECS = 20;
 
 /**
  * Boots once and prints its table and machine-readable lines `seconds <image> <what> <value>`.
@@ -37,6 +40,7 @@ export async function times(lab, { label, webUi }) {
   print(`    critical path: ${path.map((it) => `${it.name} ${Math.round(it.secs)} s`).join(' → ')}`);
   print(`seconds ${label} total ${total.toFixed(1)}`);
   print(`seconds ${label} own ${own.toFixed(1)}`);
+  assert.ok(own < OWN_MAX_SECS, `${own.toFixed(1)} s of our own, and ${OWN_MAX_SECS} are allowed`);
   assert.equal((await lab.api('DELETE', `/vms/${id}`)).status, 200);
   await lab.gone(id);
 }

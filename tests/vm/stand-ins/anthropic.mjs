@@ -52,7 +52,10 @@ export async function startAnthropic({ port, keys }) {
     requests,
     /** What every prompt gets when no plan is left. */
     say: (text) => (otherwise = text),
-    /** The next answers: `{text}`, `{tool: 'Bash', input: {…}}` or an error `{status, text?}`; one per request of a conversation. */
+    /**
+     * The next answers: `{text}`, `{tool: 'Bash', input: {…}}` or an error `{status, text?}`; one per request of a conversation. With
+     * `breaks`, a type of error, a streamed one ends in that.
+     */
     plan: (steps) => (plan = [...steps]),
     /** How long it thinks before each answer, with pings meanwhile. */
     slow: (ms) => (pauseMs = ms),
@@ -88,6 +91,10 @@ async function reply(response, body, step, pauseMs, id) {
   event('content_block_start', { index: 0, content_block: isTool ? { ...content, input: {} } : { type: 'text', text: '' } });
   const delta = isTool ? { type: 'input_json_delta', partial_json: JSON.stringify(step.input) } : { type: 'text_delta', text: step.text };
   event('content_block_delta', { index: 0, delta });
+  if (step.breaks) {
+    event('error', { error: { type: step.breaks, message: 'planned by the lab' } });
+    return response.end();
+  }
   event('content_block_stop', { index: 0 });
   event('message_delta', { delta: { stop_reason: stopReason, stop_sequence: null }, usage: { output_tokens: 20 } });
   event('message_stop', {});
