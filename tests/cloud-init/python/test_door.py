@@ -7,7 +7,9 @@ import json
 import os
 import socket
 import threading
+import time
 import unittest
+from unittest import mock
 
 from support import MACHINE, Machine
 
@@ -54,24 +56,34 @@ class Decisions(Machine):
         bare = self.door.Door(MACHINE["vm"], "p", "", "s", self.it.spent_file)
         self.refused("not for this", bare.link, link(key=b""), NOW)
 
-    def test_two_requests_at_once_spend_a_link_once(self):
-        token, outcomes = link(once="race"), []
-        gate = threading.Barrier(8)
+    def at_once(self, attempt):
+        """What eight attempts at the same moment came to."""
+        gate, outcomes = threading.Barrier(8), []
 
-        def attempt():
+        def one():
             gate.wait()
             try:
-                self.it.link(token, NOW)
+                attempt()
                 outcomes.append("in")
-            except self.door.Refused:
-                outcomes.append("refused")
+            except self.door.Refused as refused:
+                outcomes.append(str(refused))
 
-        threads = [threading.Thread(target=attempt) for _ in range(8)]
+        threads = [threading.Thread(target=one) for _ in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        self.assertEqual(outcomes.count("in"), 1)
+        return outcomes
+
+    def test_two_requests_at_once_spend_a_link_once(self):
+        token = link(once="race")
+        self.assertEqual(self.at_once(lambda: self.it.link(token, NOW)).count("in"), 1)
+
+    def test_passwords_tried_at_the_same_moment_count_each(self):
+        slowly = lambda given, right: time.sleep(0.05) or given == right
+        with mock.patch.object(self.door.hmac, "compare_digest", slowly):
+            outcomes = self.at_once(lambda: self.it.try_password("no", "198.51.100.1", NOW))
+        self.assertEqual(outcomes.count("Wrong password."), self.door.TRIES)
 
     def test_five_wrong_passwords_lock_an_address_out_and_time_opens_it(self):
         for _ in range(self.door.TRIES):
