@@ -159,6 +159,15 @@ class Client(Machine):
         self.assertEqual(self.common.worker("POST", "/vm/progress", {})[0], 302)
         self.assertEqual(elsewhere, [])
 
+    def test_a_report_is_kept_before_it_is_sent_for_whoever_is_killed_meanwhile(self):
+        kept = f"{self.root}/var/lib/mayfly/progress-pending"
+        def answer(*_):
+            self.assertEqual(self.get("var/lib/mayfly/progress-pending"), json.dumps({"phase": "failed", "seconds": {}}))
+            return 200, {}
+        self.serve(answer)
+        self.assertTrue(self.worker.send({"phase": "failed", "seconds": {}}, tries=1))
+        self.assertFalse(os.path.exists(kept))
+
 
 class Share(Machine):
     def test_a_link_of_the_users_chooses_nothing_that_root_changes(self):
