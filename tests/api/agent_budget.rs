@@ -11,7 +11,7 @@ use super::support::host::TestHost;
 use super::support::script::{Script, get};
 use super::support::store::{Connection, Store};
 use super::support::upstream::{Platform, Upstream};
-use super::support::world::{NOW_SECS, Settings, VM, list_of_owner};
+use super::support::world::{NOW_SECS, ROOTS_TOKEN, Settings, VM, list_of_owner};
 
 const MESSAGES: &str = "/vm/anthropic/v1/messages";
 const ANSWER: &str =
@@ -147,6 +147,17 @@ fn what_was_used_is_shown_where_it_is_counted() {
     ] {
         assert!(text.text().lines().any(|it| it == line), "{line} in {}", text.text());
     }
+}
+
+#[test]
+fn an_admin_sees_what_others_agents_have_used_of_their_own_account() {
+    let store = Store::new();
+    let settings = counting().with_admin("");
+    turn(&settings, &store, &token_of(VM, "ann"), NOW_SECS);
+    let server = get("/servers/4711").gives(200, &Server::ours().label("mayfly-owner", "ann").one());
+    let call = Call::get("/vms/hetzner-4711").bearer(ROOTS_TOKEN).store(&store);
+    let shown = call.send(&settings.app(), &TestHost::new(Script::new().then(server))).ok(200);
+    assert_eq!((&shown["vm"]["owner"], &shown["agent"]["tokens"]), (&json!("ann"), &json!(TOKENS)));
 }
 
 fn connection(store: &Store) -> Connection<TestBody> {

@@ -87,6 +87,16 @@ fn expired_vms_are_deleted_and_others_left() {
 }
 
 #[test]
+fn work_that_was_not_saved_by_the_expiry_is_told() {
+    let lost = expired().label("mayfly-reason", "ready.not_saved");
+    let script = Script::new()
+        .then(servers(&[lost]))
+        .then(delete("/servers/4711").fixture(200, "delete_server.accepted"))
+        .then(no_addresses());
+    assert_eq!(reap(script)["reaped"][0]["reason"], "expired; its last work was not saved");
+}
+
+#[test]
 fn foreign_servers_and_those_of_other_deployments_are_never_touched() {
     let script = Script::new()
         .then(servers(&[
