@@ -1,12 +1,15 @@
 // Random histories in the real runtime: three people in two deployments on one account of the fake cloud, faults, two calls at once, and
-// Workers that are killed in the middle of a call. Clocks that jump, and thousands of them, are tests/model.rs's.
+// Workers that are killed in the middle of a call; each history at the provider of its turn. Clocks that jump, and thousands of
+// histories, are tests/model.rs's.
 // MODEL_WORKERD_HISTORIES says how many, MODEL_SEED where they begin; a failure names its seed and tells its story.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { connect, createServer } from 'node:net';
 import { after, before, describe, test } from 'node:test';
+import { FAKE_PROVIDERS } from '../run/fake-providers.mjs';
 import { startFakeCloud } from './support/cloud.mjs';
 import { until } from './support/until.mjs';
+import { VENDORS } from './support/vendors.mjs';
 import { startWorker } from './support/worker.mjs';
 
 const FIRST = Number(process.env.MODEL_SEED ?? 1);
@@ -15,21 +18,27 @@ const STEPS = 25;
 const REPO = 'https://github.com/octocat/Hello-World';
 const OWNERS = ['ann', 'ben', 'eve'];
 const DEPLOYMENTS = ['one', 'two'];
-const FAULTS = [
-  { method: 'POST', path: '/servers', drop: 'after' },
-  { method: 'POST', path: '/servers', drop: 'before' },
-  { method: 'POST', path: '/servers', status: 503, code: 'unavailable' },
-  { method: 'POST', path: '/servers', status: 503, code: 'unavailable', acts: true },
-  { method: 'POST', path: '/servers', status: 429, code: 'rate_limit_exceeded' },
-  { method: 'POST', path: '/ssh_keys', status: 409, code: 'conflict' },
-  { method: 'GET', path: '/servers', status: 500, code: 'server_error' },
-  { method: 'GET', path: '/servers', drop: 'before' },
-  { method: 'PUT', path: '/servers/{id}', status: 423, code: 'locked' },
-  { method: 'DELETE', path: '/servers/{id}', status: 423, code: 'locked' },
-  { method: 'DELETE', path: '/servers/{id}', status: 500, code: 'server_error' },
-  { method: 'DELETE', path: '/servers/{id}', drop: 'after' },
-  { method: 'DELETE', path: '/servers/{id}', drop: 'before' },
-];
+/** Whoever looks after a deployment: sees what everybody has. */
+const ADMIN = 'root';
+
+/** What may go wrong with a provider's requests, once each. */
+function faultsOf({ creation, list, change, deletion }) {
+  return [
+    { ...creation, drop: 'after' },
+    { ...creation, drop: 'before' },
+    { ...creation, status: 503, code: 'unavailable' },
+    { ...creation, status: 503, code: 'unavailable', acts: true },
+    { ...creation, status: 429, code: 'rate_limit_exceeded' },
+    { ...list, status: 500, code: 'server_error' },
+    { ...list, drop: 'before' },
+    { ...change, status: 423, code: 'locked' },
+    { ...change, drop: 'after' },
+    { ...deletion, status: 423, code: 'locked' },
+    { ...deletion, status: 500, code: 'server_error' },
+    { ...deletion, drop: 'after' },
+    { ...deletion, drop: 'before' },
+  ];
+}
 
 /** Chance that can be repeated (mulberry32). */
 function chance(seed) {
@@ -79,27 +88,31 @@ async function lasting(vars) {
   };
 }
 
+/** A Worker of a deployment at a provider. */
+function workerOf(cloud, provider, deployment) {
+  const sha256 = (token) => createHash('sha256').update(token).digest('hex');
+  const people = OWNERS.map((owner) => [owner, sha256(tokenOf(deployment, owner))]);
+  people.push([ADMIN, { sha256: sha256(tokenOf(deployment, ADMIN)), admin: true }]);
+  const API_TOKENS = JSON.stringify(Object.fromEntries(people));
+  return lasting({ ...cloud.varsOf([provider]), API_TOKEN: undefined, DEPLOYMENT: deployment, API_TOKENS });
+}
+
 describe('histories in workerd', () => {
   let cloud;
-  let workers;
 
   before(async () => {
     cloud = await startFakeCloud({ bootSeconds: 1, actionMs: 20 });
-    workers = await Promise.all(DEPLOYMENTS.map((deployment) => {
-      const digests = OWNERS.map((owner) => [owner, createHash('sha256').update(tokenOf(deployment, owner)).digest('hex')]);
-      return lasting({ ...cloud.vars, API_TOKEN: undefined, DEPLOYMENT: deployment, API_TOKENS: JSON.stringify(Object.fromEntries(digests)) });
-    }));
   });
-  after(async () => {
-    await Promise.all((workers ?? []).map((it) => it.close()));
-    await cloud?.close();
-  });
+  after(() => cloud?.close());
 
   for (let seed = FIRST; seed < FIRST + HISTORIES; seed++) {
-    test(`seed ${seed}`, async () => {
+    const provider = FAKE_PROVIDERS[seed % FAKE_PROVIDERS.length];
+    test(`seed ${seed}, at ${provider}`, async (t) => {
       await cloud.reset();
       await cloud.config({ ip_release_ms: 100, heartbeat_max_ms: 300 });
-      const history = new History(seed, cloud, workers);
+      const workers = await Promise.all(DEPLOYMENTS.map((it) => workerOf(cloud, provider, it)));
+      t.after(() => Promise.all(workers.map((it) => it.close())));
+      const history = new History(seed, cloud, workers, VENDORS[provider]);
       try {
         await history.play();
       } catch (error) {
@@ -111,8 +124,8 @@ describe('histories in workerd', () => {
 });
 
 class History {
-  constructor(seed, cloud, workers) {
-    Object.assign(this, { chance: chance(seed), cloud, workers, story: [], fates: new Map(), made: new Map() });
+  constructor(seed, cloud, workers, vendor) {
+    Object.assign(this, { chance: chance(seed), cloud, workers, vendor, faults: faultsOf(vendor), story: [], fates: new Map(), made: new Map() });
   }
 
   async play() {
@@ -127,32 +140,42 @@ class History {
 
   /** What others have in the account, as like ours as can be. */
   async furnish() {
-    const labels = [{}, { 'managed-by': 'terraform', 'mayfly-deployment': 'one', 'mayfly-vm': 'abcdefghijklmnopqrstuvwxyz' },
-      { 'managed-by': 'mayfly', 'mayfly-deployment': 'third', 'mayfly-owner': 'ann', 'mayfly-expires': '1' }];
-    for (const [at, its] of labels.entries()) {
-      const response = await fetch(`${this.cloud.apiUrl}/servers`, {
-        method: 'POST',
-        headers: { authorization: `Bearer ${this.cloud.token}`, 'content-type': 'application/json' },
-        body: JSON.stringify({ name: `foreign-${at}`, server_type: 'cx23', image: 'debian-13', location: 'fsn1', labels: its }),
-      });
-      assert.equal(response.status, 201, await response.text());
-    }
-    await until('they run', async () => (await this.cloud.state()).servers.every((it) => it.status === 'running'));
+    this.foreign = [];
+    for (const name of ['prod', 'db', 'mail']) this.foreign.push(await this.vendor.foreign(this.cloud, name));
+    let before;
+    await until('they are as they will be', async () => {
+      const now = await this.strangers();
+      const isStill = before === JSON.stringify(now);
+      before = JSON.stringify(now);
+      return isStill && !now.some((it) => /^(new|initializing|starting|build)$/i.test(it.state ?? it.status));
+    });
+    this.furniture = this.vendor.leftovers(await this.cloud.state()).length;
     return this.strangers();
   }
 
   async strangers() {
-    const { servers } = await this.cloud.state();
-    return servers.filter((it) => !deploymentOf(it)).map(({ id, name, labels, status }) => ({ id, name, labels, status }));
+    const all = this.vendor.servers(await this.cloud.state()).filter((it) => this.foreign.includes(it.id));
+    return all.map(({ id, name, labels, tags, status, state }) => ({ id, name, labels, tags, status, state }));
   }
 
+  /** Servers at the provider that are not somebody else's. */
   async ours() {
-    return (await this.cloud.state()).servers.filter(deploymentOf);
+    return this.vendor.servers(await this.cloud.state()).filter((it) => !this.foreign.includes(it.id));
+  }
+
+  /** What the deployments know of, as whoever looks after them sees it; nothing of one whose list fails just now. */
+  async known() {
+    const lists = await Promise.all(this.workers.map(async (worker, at) => {
+      const headers = { authorization: `Bearer ${tokenOf(DEPLOYMENTS[at], ADMIN)}` };
+      const { vms, errors } = await (await fetch(`${worker.url}/vms`, { headers })).json();
+      return errors.length > 0 ? [] : vms.map((it) => ({ ...it, at }));
+    }));
+    return lists.flat();
   }
 
   async step() {
     const who = { at: this.chance.below(2), owner: this.chance.pick(OWNERS) };
-    if (this.chance.below(3) === 0) await this.cloud.fault({ ...this.chance.pick(FAULTS), times: 1 });
+    if (this.chance.below(3) === 0) await this.cloud.fault({ ...this.chance.pick(this.faults), times: 1 });
     switch (this.chance.below(10)) {
       case 0: case 1: case 2: return this.create(who);
       case 3: return this.twice(who);
@@ -223,12 +246,12 @@ class History {
 
   /** One of their own, or now and then any. */
   async anId(who) {
-    const all = await this.ours();
+    const all = await this.known();
     const own = all.filter((it) => isOf(it, who));
     const from = own.length === 0 || this.chance.below(6) === 0 ? all : own;
     if (from.length === 0) return undefined;
-    const server = this.chance.pick(from);
-    return { id: `hetzner-${server.id}`, isOwn: isOf(server, who) };
+    const vm = this.chance.pick(from);
+    return { id: vm.id, isOwn: isOf(vm, who) };
   }
 
   async delete(who) {
@@ -257,16 +280,17 @@ class History {
   }
 
   async checkWishes() {
-    await until('what was said to be gone is gone', async () => {
-      const ids = (await this.ours()).map((it) => `hetzner-${it.id}`);
-      return [...this.fates].every(([id, fate]) => fate !== 'gone' || !ids.includes(id));
+    let known;
+    await until('what was said to be gone is gone, and all else is known', async () => {
+      known = await this.known();
+      const ids = known.map((it) => it.id);
+      return (await this.ours()).length === ids.length && [...this.fates].every(([id, fate]) => fate !== 'gone' || !ids.includes(id));
     });
-    const servers = await this.ours();
-    const ids = servers.map((it) => `hetzner-${it.id}`);
+    const ids = known.map((it) => it.id);
     for (const [id, fate] of this.fates) if (fate === 'wanted') assert.ok(ids.includes(id), `${id} is wanted and gone`);
-    for (const { labels } of servers) {
-      assert.ok(labels['mayfly-vm'] && labels['mayfly-owner'], 'a VM that nobody finds');
-      assert.ok(Number(labels['mayfly-expires']) * 1000 > Date.now());
+    for (const { owner, expires_at: end } of known) {
+      assert.ok(OWNERS.includes(owner), 'a VM that is nobody’s');
+      assert.ok(Date.parse(end) > Date.now());
     }
   }
 
@@ -276,18 +300,15 @@ class History {
       await until(`${owner} has nothing left`, async () =>
         (await this.call({ at, owner }, 'DELETE', '/vms?confirm=all'))?.body.detail === 'There is nothing of yours left.');
     }
-    await until('no server and no address of ours is left', async () => {
+    let left;
+    await until('nothing of ours is left', async () => {
       for (const worker of this.workers) await worker.cron();
-      const state = await this.cloud.state();
-      return !state.servers.some(deploymentOf) && !state.primary_ips.some(deploymentOf);
-    });
+      left = (await this.ours()).length + (this.vendor.leftovers(await this.cloud.state()).length - this.furniture);
+      return left === 0;
+    }).catch((error) => assert.fail(`${error.message}: ${left}`));
   }
 }
 
-function deploymentOf({ labels }) {
-  return labels?.['managed-by'] === 'mayfly' && DEPLOYMENTS.includes(labels['mayfly-deployment']);
-}
-
-function isOf({ labels }, who) {
-  return labels['mayfly-deployment'] === DEPLOYMENTS[who.at] && labels['mayfly-owner'] === who.owner;
+function isOf({ at, owner }, who) {
+  return at === who.at && owner === who.owner;
 }

@@ -35,6 +35,8 @@ const hetzner = {
   smallPages: { max_per_page: 2 },
   list: { method: 'GET', path: '/servers' },
   creation: { method: 'POST', path: '/servers' },
+  change: { method: 'PUT', path: '/servers/{id}' },
+  deletion: { method: 'DELETE', path: '/servers/{id}' },
   /** Fails when a creation has made something already. */
   halfway: { method: 'POST', path: '/servers', status: 422, code: 'invalid_input' },
   /** Whether it had, going by the fake's log. */
@@ -56,6 +58,8 @@ const digitalocean = {
   smallPages: { max_per_page: 2 },
   list: { method: 'GET', path: '/digitalocean/v2/droplets' },
   creation: { method: 'POST', path: '/digitalocean/v2/droplets' },
+  change: { method: 'POST', path: '/digitalocean/v2/tags' },
+  deletion: { method: 'DELETE', path: '/digitalocean/v2/droplets/{id}' },
   halfway: { method: 'POST', path: '/digitalocean/v2/droplets', status: 422, code: 'unprocessable_entity' },
   madeBefore: (requests) =>
     requests.some((it) => it.method === 'POST' && it.path === '/digitalocean/v2/firewalls' && it.status === 202),
@@ -97,6 +101,8 @@ const scaleway = {
   },
   list: { method: 'GET', path: `${INSTANCE}/*/servers` },
   creation: { method: 'POST', path: `${INSTANCE}/*/servers` },
+  change: { method: 'PATCH', path: `${INSTANCE}/*/servers/{id}` },
+  deletion: { method: 'POST', path: `${INSTANCE}/*/servers/{id}/action` },
   halfway: { method: 'PATCH', path: `${INSTANCE}/*/servers/*/user_data/cloud-init`, status: 400, code: 'invalid_arguments' },
   madeBefore: (requests) => requests.some((it) => it.method === 'POST' && it.path.endsWith('/servers') && it.status === 201),
 };
@@ -135,6 +141,8 @@ const ovh = {
   smallPages: undefined,
   list: { method: 'GET', path: `${PROJECT}/instance` },
   creation: { method: 'POST', path: `${PROJECT}/instance` },
+  change: { method: 'PUT', path: `${PROJECT}/instance/{id}` },
+  deletion: { method: 'DELETE', path: `${PROJECT}/instance/{id}` },
   halfway: { method: 'POST', path: `${PROJECT}/instance`, status: 400, code: 'Client::BadRequest' },
   madeBefore: (requests) => requests.some((it) => it.method === 'POST' && it.path === `${PROJECT}/sshkey` && it.status === 200),
 };
