@@ -136,6 +136,9 @@ impl History {
         self.is_path_broken = false;
         self.settle(1);
         self.check_wishes();
+        // What a VM that went just now shared with others costs nothing, and goes when it is seen to be gone.
+        self.settle(1);
+        self.check_shared();
         self.clear();
         if self.account.refused.get() > 0 {
             self.count("no room at the first place".to_owned());
@@ -445,6 +448,14 @@ impl History {
         }
         for ip in self.account.ours("primary_ips") {
             assert!(!ip["assignee_id"].is_null(), "{ip} belongs to no server\n{}", self.told());
+        }
+    }
+
+    fn check_shared(&self) {
+        let servers = self.account.ours("servers");
+        for thing in ["ssh_keys", "firewalls"].into_iter().flat_map(|it| self.account.ours(it)) {
+            let is_used = servers.iter().any(|it| deployment(it) == deployment(&thing));
+            assert!(is_used, "{thing} is for no server\n{}", self.told());
         }
     }
 
