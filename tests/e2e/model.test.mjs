@@ -116,7 +116,8 @@ describe('histories in workerd', () => {
       try {
         await history.play();
       } catch (error) {
-        error.message += `\nreplay: npm run test:model -- --histories 1 --seed ${seed}\n${history.story.join('\n')}`;
+        process.stderr.write(`${history.story.join('\n')}\n`);
+        error.message += `\nreplay: npm run test:model -- --histories 1 --seed ${seed}`;
         throw error;
       }
     });

@@ -91,8 +91,15 @@ impl Scaleway {
                 warnings.push(format!("the disk could not be labelled: {}", error.sentence()));
             }
         }
-        self.send_once(host, self.power_request(&id, Power::Start)).await?;
-        Ok(warnings)
+        match self.send_once(host, self.power_request(&id, Power::Start)).await {
+            Ok(_) => Ok(warnings),
+            // What runs all the same stays: somebody who sent the same request may have been told of it.
+            Err(error) if error.kind.may_have_acted() => match self.read(host, &id).await.map(Vm::from) {
+                Ok(vm) if vm.state != VmState::Stopped => Ok(warnings),
+                _ => Err(error),
+            },
+            Err(error) => Err(error),
+        }
     }
 }
 

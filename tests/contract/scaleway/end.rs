@@ -148,3 +148,31 @@ fn a_server_that_cannot_be_started_is_deleted_again_and_the_next_place_tried() {
     let outcomes: Vec<&str> = created.expect("a VM").attempts.iter().map(|it| it.outcome).collect();
     assert_eq!(outcomes, ["provider_capacity", "created"]);
 }
+
+#[test]
+fn a_start_whose_answer_was_lost_is_looked_at_before_it_is_given_up() {
+    let until_start = || {
+        let user_data = format!("{}/user_data/cloud-init", one_server());
+        Script::new()
+            .then(images(PLACES[0].1))
+            .append(&there_is_a_group(PLACES[0].1))
+            .then(made(place(0, IMAGE)))
+            .then(
+                script::patch(instance(ZONE, &user_data)).text("#cloud-config\n# place-1\n").answers(204, ""),
+            )
+            .then(disk_tagged())
+            .then(action("poweron").lost(mayfly::http::NoAnswer::TimedOut))
+    };
+    let looks = |state, actions: &[&str]| Scaleway.get().gives(200, &in_state(state, actions));
+    // It came through: whoever sent the same request at this moment may have been told of the VM.
+    let runs = until_start().then(looks("starting", &["stop_in_place", "backup"]));
+    assert!(suite::create_by(&Scaleway, runs).is_ok());
+    let stands = until_start()
+        .then(looks("stopped", &["poweron", "backup"]))
+        .then(looks("stopped", &["poweron", "backup"]))
+        .then(disk_tagged())
+        .then(delete(&one_server()).answers(204, ""))
+        .then(delete(&format!("/volumes/{VOLUME}")).answers(204, ""));
+    let refused = suite::create_by(&Scaleway, stands).map(|_| ()).map_err(|(error, _)| error.kind);
+    assert_eq!(refused, Err(ErrorKind::TimedOut));
+}
