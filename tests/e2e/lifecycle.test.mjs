@@ -13,7 +13,7 @@ let worker;
 before(async () => {
   cloud = await startFakeCloud({ bootSeconds: 1, actionMs: 50 });
   await cloud.config({ heartbeat_max_ms: 300 });
-  worker = await startWorker({ vars: { ...cloud.vars, MAX_VMS: '2' } });
+  worker = await startWorker({ vars: { ...cloud.vars, MAX_VMS: '2' }, bucket: true });
 });
 after(async () => {
   await worker?.close();
@@ -152,4 +152,23 @@ test('everything goes, and may be asked to go again', async () => {
   assert.deepEqual([body.deleted.length, body.failed, body.remaining], [2, [], 0]);
   await until('the servers are gone', async () => (await cloud.state()).servers.length === 0);
   assert.equal((await worker.api('DELETE', '/vms?confirm=all')).body.detail, 'There is nothing of yours left.');
+});
+
+test('what the cron takes away is counted in the bucket, from run to run', async () => {
+  const counted = async () => {
+    const { body } = await worker.api('GET', '/metrics');
+    return Object.fromEntries([...body.matchAll(/^mayfly_reaped_total\{kind="(\w+)"\} (\d+)$/gm)].map(([, kind, count]) => [kind, Number(count)]));
+  };
+  const before = await counted();
+  const { ssh_keys: keys, firewalls } = await cloud.state();
+  assert.ok(keys.length > 0 && firewalls.length > 0, 'what the VMs shared is left');
+  await until('the cron has taken it away', async () => {
+    assert.equal(await worker.cron(), 'ok');
+    const state = await cloud.state();
+    return state.ssh_keys.length + state.firewalls.length === 0;
+  }, { timeoutMs: 90_000, everyMs: 1000 });
+  // Addresses that the servers have left behind count, too.
+  const { vm, snapshot, leftover } = await counted();
+  assert.deepEqual([vm, snapshot], [before.vm, before.snapshot]);
+  assert.ok(leftover >= before.leftover + keys.length + firewalls.length, `${leftover}`);
 });
