@@ -72,8 +72,9 @@ export async function startCloud({ dir, base, layers = [], group, front, rootCas
   function power(guest) {
     guest.boot();
     guest.off().then(async () => {
-      // It switched itself off: the provider sees that.
-      if (guests.get(guest.id) === guest) await powerAt(guest, 'poweroff').catch(() => {});
+      // Where it switched itself off, the provider sees that. What the provider switched off may be on again by now.
+      const isKnown = statuses.get(guest.id) === 'off';
+      if (guests.get(guest.id) === guest && !isKnown) await powerAt(guest, 'poweroff').catch(() => {});
     });
   }
 
