@@ -32,13 +32,17 @@ pub(crate) fn write(root: &Path, wasm: &Path) -> Result<()> {
     let stamp = format!("{:016x}\n", hasher.finish());
 
     let out = root.join("build");
+    // `npm start`, a test and wrangler may want it at the same moment: one at a time. The lock ends with the file.
+    fs::create_dir_all(&out)?;
+    let lock = fs::File::create(out.join(".lock"))?;
+    lock.lock()?;
     let stamp_file = out.join(".stamp");
     let is_done = fs::read_to_string(&stamp_file).is_ok_and(|it| it == stamp);
     if is_done && OUTPUTS.iter().all(|it| out.join(it).exists()) {
         return Ok(());
     }
 
-    // Each builder has a directory of its own, and finished files replace the old ones by renaming.
+    // Finished files replace the old ones by renaming, for whoever reads them meanwhile.
     let fresh = out.join(format!(".fresh-{}", std::process::id()));
     fs::create_dir_all(&fresh)?;
     bind(&fresh, input)?;
