@@ -5,8 +5,8 @@ import signals
 
 BUILDERS = {"cargo", "rustc", "cc1", "cc1plus", "ld", "make", "ninja", "cmake", "go", "compile", "javac", "gradle", "mvn", "tsc",
             "webpack", "esbuild", "npm", "pnpm", "yarn", "pip", "uv", "bazel", "docker-buildx", "buildkitd", "apt-get", "dpkg"}
-# Where the workspace's programs run: in containers, and below the server of OpenHands, which is on the VM.
-PLACES = ("containerd-shim", "agent-server")
+# Where the workspace's programs run besides containers: with OpenHands, whose agents are on the VM.
+UI_PROCESSES = common.ROOT + "/sys/fs/cgroup/system.slice/mayfly-ui.service/cgroup.procs"
 # Of one core. A build or a test in whatever language takes more; servers that wait, watchers that poll and UIs take less.
 HARD_SHARE = 0.5
 
@@ -14,7 +14,8 @@ HARD_SHARE = 0.5
 def build(sample):
     """A compiler or package manager at work, or anything that computes hard."""
     builders = [pid for pid, process in sample.processes.items() if process[1].partition(" ")[0] in BUILDERS]
-    places = [pid for pid, process in sample.processes.items() if process[1].startswith(PLACES)]
+    places = [pid for pid, process in sample.processes.items() if process[1].startswith("containerd-shim")]
+    places += [int(pid) for pid in common.read(UI_PROCESSES).split() if int(pid) in sample.processes]
     # Both are asked: each keeps its counters for the next look.
     builds = signals.busy(sample, "build", signals.descendants(sample.processes, builders))
     computes = signals.busy(sample, "work", signals.descendants(sample.processes, places), HARD_SHARE)

@@ -49,8 +49,10 @@ class Work(Machine):
         self.assertIsNone(self.cpu(91, 1, "dockerd", 0.9))
 
     def test_a_tool_of_openhands_agent_is_work(self):
-        self.process(60, 1, "agent-server", 0)
-        self.assertEqual(self.cpu(61, 60, "node", 0.9), 0)
+        self.put("sys/fs/cgroup/system.slice/mayfly-ui.service/cgroup.procs", "60\n61\n62\n")
+        self.process(60, 1, "python", 0)
+        self.assertEqual(self.cpu(61, 1, "node", 0.9), 0)
+        self.assertIsNone(self.cpu(63, 1, "node", 0.9))
 
     def test_steps_of_openhands_conversations_are_transcripts(self):
         root = "home/dev/.openhands/agent-canvas"

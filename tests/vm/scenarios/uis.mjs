@@ -15,8 +15,11 @@ const UIS = [
   { name: 'code-server', shows: '.monaco-workbench' },
   { name: 'claude-code-web', shows: '.xterm, #terminal, .terminal-container', github: /claude-code-web/ },
   { name: 'cui', shows: 'textarea', github: /cui/ },
-  { name: 'openhands', shows: 'body' },
+  // Its server and what it writes are what the idle check goes by (cloud-init/workspace/work.py).
+  { name: 'openhands', shows: 'text=/OpenHands|Agent/i', check: 'test -d /home/dev/.openhands/agent-canvas/dev_conversations && grep -qx "$(pgrep -f agent-server | head -n 1)" /sys/fs/cgroup/system.slice/mayfly-ui.service/cgroup.procs' },
 ];
+/** Names, separated by commas: those alone. */
+const ONLY = process.env.MAYFLY_LAB_UIS?.split(',');
 
 export default async function uis(lab) {
   const { assert, front, git } = lab;
@@ -28,7 +31,7 @@ export default async function uis(lab) {
     return file && existsSync(file) ? { status: 200, body: readFileSync(file) } : undefined;
   });
   const versions = readFileSync(new URL('../../../cloud-init/workspace/versions', import.meta.url), 'utf8');
-  for (const { name, shows, github } of UIS) {
+  for (const { name, shows, github, check = 'true' } of UIS.filter((it) => !ONLY || ONLY.includes(it.name))) {
     const commits = versions.match(/[0-9a-f]{40}/g);
     const isThere = !github || commits.some((it) => existsSync(join(cacheDir(), 'vm-lab/github', `${name}-${it}.tar.gz`)));
     if (!isThere) {
@@ -50,6 +53,7 @@ export default async function uis(lab) {
       await page.waitForURL((url) => !url.pathname.startsWith('/_mayfly'));
       await page.locator(shows).first().waitFor({ timeout: 60_000 });
       await lab.shoot(page, `ui-${name}`);
+      await guest.sh(check);
       await page.context().close();
       assert.equal((await lab.api('DELETE', `/vms/${id}`)).status, 200);
       await lab.gone(id);
