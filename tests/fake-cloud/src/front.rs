@@ -22,6 +22,8 @@ use crate::faults::{Drop, Fault, strike};
 use crate::ovh;
 use crate::vendor::{Refusal, Vendor};
 
+/// Longest body that is read, bytes: more than any vendor takes.
+const BODY_MAX_BYTES: usize = 4 << 20;
 /// Requests that the log keeps.
 const LOG_LENGTH: usize = 10_000;
 
@@ -203,6 +205,10 @@ where
     let Some((vendor, path)) = Vendor::of(uri.path()) else {
         return route(request).await.map_err(|never| match never {});
     };
+    // Who answers before a body is there must close the connection, and the next request on it would meet that.
+    let (parts, body) = request.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, BODY_MAX_BYTES).await else { return Err(Dropped) };
+    let request = Request::from_parts(parts, Body::from(body));
     let method = request.method().clone();
     let fault = strike(&mut fake.gate().faults, method.as_str(), path);
     let struck = fault.is_some();
