@@ -204,7 +204,7 @@ export function mount(view, page) {
     setChoices(input.image, (providerNow()?.images ?? []).map((name) => ({ value: name, label: plain(name) })), defaults.image);
     if (!input.max_hours.value) input.max_hours.value = String(defaults.max_hours ?? '');
     setAttribute(input.max_hours, 'max', options.limits?.max_hours ? String(options.limits.max_hours) : null);
-    setText(el.gitHint, configured.git_token ? 'Empty: the deployment’s own token.' : 'For a private repository, and to push.');
+    setText(el.gitHint, configured.git_token ? 'Empty: the deployment’s own token.' : 'For a private repository, and to push: a token, or a deploy key with an ssh URL.');
     setText(el.sshHint, configured.ssh_public_key ? 'Empty: the deployment’s own key.' : 'Without one there is no SSH, only the browser.');
     const markets = providerNow()?.markets ?? [];
     setChoices(input.market, [{ value: '', label: 'On demand' }, ...(markets.includes('spot') ? [{ value: 'spot', label: 'Spot: cheaper, may be taken back' }] : [])], '');

@@ -19,6 +19,7 @@ pub use policy::{Ceilings, MAX_STOPPED_HOURS, SUBREQUESTS};
 pub use s3::S3Config;
 
 use crate::access::AccessConfig;
+use crate::deploy_key;
 use crate::keys::Keyring;
 use crate::labels;
 use crate::model::{ProviderName, Size};
@@ -425,9 +426,21 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
             max_stopped_hours: self.number("MAX_STOPPED_HOURS", 72, MAX_STOPPED_HOURS),
             anthropic_api_key: self.secret("ANTHROPIC_API_KEY"),
             claude_code_oauth_token: self.secret("CLAUDE_CODE_OAUTH_TOKEN"),
-            git_token: self.secret("GIT_TOKEN"),
+            git_token: self.git_token(),
             ssh_public_key,
         }
+    }
+
+    /// A token, or an SSH key for repositories that are named by ssh.
+    fn git_token(&mut self) -> Secret {
+        let given = self.secret("GIT_TOKEN");
+        if !deploy_key::is_key(given.expose()) {
+            return given;
+        }
+        deploy_key::normal(given.expose()).map(Secret::new).unwrap_or_else(|detail| {
+            self.problem("GIT_TOKEN", detail);
+            Secret::default()
+        })
     }
 
     fn domain(&mut self) -> String {

@@ -14,6 +14,7 @@ pub mod agent;
 pub mod backup;
 pub mod config;
 pub mod cost;
+pub mod deploy_key;
 pub mod encoding;
 pub mod json;
 pub mod keys;

@@ -74,6 +74,11 @@ impl RepoUrl {
         &self.text
     }
 
+    /// Whether git speaks ssh to it.
+    pub fn is_ssh(&self) -> bool {
+        !self.text.is_empty() && !self.text.starts_with("https://")
+    }
+
     /// The host, lower case, without port.
     pub fn host(&self) -> &str {
         &self.host

@@ -9,6 +9,7 @@ use fields::{Fields, check_location};
 
 use crate::config::{Defaults, IDLE_MINUTES, MAX_HOURS};
 use crate::cost::Billing;
+use crate::deploy_key;
 use crate::model::{ProviderName, Size};
 use crate::name;
 use crate::repo_url::RepoUrl;
@@ -17,7 +18,7 @@ use crate::ssh_key::SshPublicKey;
 use crate::workspace::{Image, Market, Profile, WebUi, check_image_reference};
 
 /// A valid repository, where the other fields alone are to be checked.
-const STAND_IN_REPO: &str = "https://example.com/owner/name";
+const STAND_IN_REPO: &str = "ssh://git@example.com/owner/name";
 /// How long the making of a golden snapshot may take, hours; and how long its VM may seem to do nothing, minutes.
 const GOLDEN_HOURS: u32 = 3;
 const GOLDEN_IDLE_MINUTES: u32 = 60;
@@ -57,7 +58,7 @@ impl Restore {
 /// Secrets that came with the request. They travel sealed.
 #[derive(Clone, Debug, Default)]
 pub struct GivenSecrets {
-    /// For cloning and pushing.
+    /// For cloning and pushing: a token for https, or an SSH key as [`deploy_key::normal`] leaves it.
     pub git_token: Secret,
     /// For Claude Code.
     pub anthropic_api_key: Secret,
@@ -155,7 +156,7 @@ pub fn parse(body: &[u8], defaults: &Defaults) -> Result<Spec, Vec<FieldProblem>
         web_ui: it.choice("web_ui", defaults.web_ui, WebUi::parse, &WebUi::ALL.map(WebUi::as_str)),
         ssh_public_key: it.ssh_public_key().or_else(|| defaults.ssh_public_key.clone()),
         secrets: GivenSecrets {
-            git_token: it.secret("git_token"),
+            git_token: it.git_token(),
             anthropic_api_key: it.secret("anthropic_api_key"),
             claude_code_oauth_token: it.secret("claude_code_oauth_token"),
             env: it.env(),
@@ -183,6 +184,12 @@ pub fn parse(body: &[u8], defaults: &Defaults) -> Result<Spec, Vec<FieldProblem>
         it.problem(
             "claude_code_oauth_token",
             "cannot be given together with anthropic_api_key; Claude Code uses one of them",
+        );
+    }
+    if deploy_key::is_key(spec.secrets.git_token.expose()) && !spec.repo_url.is_ssh() {
+        it.problem(
+            "git_token",
+            "is an SSH key, and repo_url is https: give the repository's ssh URL, such as git@github.com:owner/name, or a token",
         );
     }
     if spec.use_paid_hour && !Billing::of(spec.provider).has_whole_hours() {

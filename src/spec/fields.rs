@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::{FieldProblem, Restore, STAND_IN_REPO, Start, parse};
 use crate::backup;
 use crate::config::Defaults;
+use crate::deploy_key;
 use crate::model::ProviderName;
 use crate::repo_url::RepoUrl;
 use crate::secret::Secret;
@@ -13,6 +14,7 @@ use crate::ssh_key::SshPublicKey;
 
 /// Longest secret, characters.
 const SECRET_MAX_CHARS: usize = 4096;
+const SECRET_SHAPE: &str = "must be at most 4,096 printable ASCII characters without spaces";
 /// Environment variables at the most, and bytes of all their names and values together: they travel in the user data.
 const ENV_MAX_VARS: usize = 50;
 const ENV_MAX_BYTES: usize = 4096;
@@ -176,9 +178,27 @@ impl Fields {
     pub(super) fn secret(&mut self, field: &str) -> Secret {
         let check = |text: &str| {
             let fits = text.len() <= SECRET_MAX_CHARS && text.bytes().all(|it| it.is_ascii_graphic());
-            fits.then_some(()).ok_or("must be at most 4,096 printable ASCII characters without spaces")
+            fits.then_some(()).ok_or(SECRET_SHAPE)
         };
         Secret::new(self.checked(field, check).unwrap_or_default())
+    }
+
+    /// A token, or an SSH key in its place.
+    pub(super) fn git_token(&mut self) -> Secret {
+        let is_key =
+            matches!(self.fields.get("git_token"), Some(Value::String(it)) if deploy_key::is_key(it));
+        if !is_key {
+            return self.secret("git_token");
+        }
+        let text = self.string("git_token").unwrap_or_default();
+        let fits = (text.len() <= SECRET_MAX_CHARS).then_some(()).ok_or(SECRET_SHAPE);
+        match fits.and_then(|()| deploy_key::normal(&text)) {
+            Ok(key) => Secret::new(key),
+            Err(detail) => {
+                self.problem("git_token", detail);
+                Secret::default()
+            }
+        }
     }
 
     pub(super) fn env(&mut self) -> Vec<(String, Secret)> {

@@ -4,7 +4,7 @@ use mayfly::keys::Scope;
 use serde_json::{Value, json};
 
 use super::support::call::{Answer, Call, TestBody};
-use super::support::creation::{request, signer, smooth};
+use super::support::creation::{private_key, request, signer, smooth};
 use super::support::failure;
 use super::support::fixtures::{Server, only};
 use super::support::host::TestHost;
@@ -104,7 +104,10 @@ fn a_given_environment_alone_leaves_the_defaults() {
 #[test]
 fn what_a_creation_sealed_the_exchange_of_its_vm_opens() {
     let mut body = request();
-    body["git_token"] = "secret-given-git".into();
+    let key = private_key("none", "\n");
+    body["repo_url"] = "git@github.com:o/r".into();
+    // As a form's field of one line sends it.
+    body["git_token"] = key.replace('\n', "").into();
     body["env"] = json!({"A": "secret-given-with \"quotes\",\nlines and ümläuts", "EMPTY": ""});
     let host = TestHost::new(smooth());
     let password = Call::post("/vms").token().json(&body).send(&app(), &host).ok(201)["password"].clone();
@@ -124,7 +127,7 @@ fn what_a_creation_sealed_the_exchange_of_its_vm_opens() {
         .send(&app(), &host)
         .ok(200);
     assert_eq!(got["password"], password, "the one that the creation showed");
-    assert_eq!(got["git_token"], body["git_token"]);
+    assert_eq!(got["git_token"], key, "as ssh-keygen writes it");
     assert_eq!(got["env"], body["env"]);
 }
 

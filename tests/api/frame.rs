@@ -5,6 +5,7 @@ use mayfly::api::ROUTES;
 use serde_json::{Value, json};
 
 use super::support::call::Call;
+use super::support::creation::private_key;
 use super::support::host::TestHost;
 use super::support::script::{Script, get};
 use super::support::world::{HETZNER_TOKEN, PAGE_ORIGIN, Settings, app, example_of};
@@ -205,6 +206,22 @@ fn names_and_digests_of_tokens_are_checked_one_by_one() {
         let answer = Call::get("/vms").token().send(&app, &TestHost::silent());
         assert_eq!(answer.json()["errors"], json!([{"field": "API_TOKENS", "detail": detail}]), "{tokens}");
     }
+}
+
+#[test]
+fn a_key_for_every_workspace_is_checked_as_a_given_one() {
+    let told = |key: &str| {
+        let app = Settings::usual().with("GIT_TOKEN", key).app();
+        Call::get("/vms").token().send(&app, &TestHost::silent()).json()["errors"].clone()
+    };
+    assert_eq!(
+        told(&private_key("aes256-ctr", "\n")),
+        json!([{"field": "GIT_TOKEN",
+                "detail": "is a private key with a passphrase, which nobody could type on the VM; make one without"}])
+    );
+    let app = Settings::usual().with("GIT_TOKEN", private_key("none", "\n")).app();
+    // The path is looked at once the configuration is right.
+    assert_eq!(Call::get("/nowhere").token().send(&app, &TestHost::silent()).kind().0, 404);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::support::call::{Answer, Call, TestBody};
-use super::support::creation::request;
+use super::support::creation::{private_key, request};
 use super::support::host::TestHost;
 use super::support::world::{SSH_KEY, app};
 
@@ -334,6 +334,40 @@ fn a_private_key_is_refused_by_name_and_never_repeated() {
         (&format!("{SSH_KEY}\n{SSH_KEY}"), "must be one line of at most 4,096 characters"),
     ] {
         one_problem(&with("ssh_public_key", key), "ssh_public_key", detail);
+    }
+}
+
+#[test]
+fn a_key_in_the_place_of_a_git_token_is_checked() {
+    let by_ssh = |key: &str| {
+        let mut body = with("git_token", key);
+        body["repo_url"] = "git@github.com:o/r".into();
+        body
+    };
+    one_problem(
+        &with("git_token", private_key("none", "\n")),
+        "git_token",
+        "is an SSH key, and repo_url is https: give the repository's ssh URL, such as git@github.com:owner/name, or a token",
+    );
+    for (bad, detail) in [
+        (
+            private_key("aes256-ctr", "\n"),
+            "is a private key with a passphrase, which nobody could type on the VM; make one without",
+        ),
+        (
+            private_key("none", "\n").replace("OPENSSH", "RSA"),
+            "is a private key that is cut short or not in OpenSSH's own format; 'ssh-keygen -p -f the-file' rewrites it",
+        ),
+        (
+            private_key("none", "\n").replace('b', "!"),
+            "is a private key that is damaged: what is between its first and last line is no key",
+        ),
+        (
+            private_key("none", &"\n".repeat(2000)),
+            "must be at most 4,096 printable ASCII characters without spaces",
+        ),
+    ] {
+        one_problem(&by_ssh(&bad), "git_token", detail);
     }
 }
 

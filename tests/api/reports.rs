@@ -96,7 +96,7 @@ fn a_failure_carries_its_reason_and_is_shown_with_words() {
     assert_eq!(
         shown["vm"]["boot"]["reason"],
         json!({"phase": "clone", "code": "auth_failed",
-               "detail": "the repository asks for a credential: give a git_token or use an ssh key"})
+               "detail": "the repository asks for a credential: give a git_token that may read it"})
     );
 }
 

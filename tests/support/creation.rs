@@ -153,3 +153,17 @@ pub(crate) fn lost_and_found() -> Server {
         .set("created", "2026-11-20T10:00:00Z")
         .set("labels", labels_of_created(&vm_id(), &json!({})))
 }
+
+/// A private key in OpenSSH's format, of nobody: with the name of its cipher, and lines that end in `end`.
+pub(crate) fn private_key(cipher: &str, end: &str) -> String {
+    use base64::Engine as _;
+    let length = u32::try_from(cipher.len()).expect("short").to_be_bytes();
+    let blob = [b"openssh-key-v1\0", &length[..], cipher.as_bytes(), &[7; 180]].concat();
+    let body = base64::engine::general_purpose::STANDARD.encode(blob);
+    let lines: Vec<_> =
+        body.as_bytes().chunks(70).map(|it| std::str::from_utf8(it).expect("ASCII")).collect();
+    format!(
+        "-----BEGIN OPENSSH PRIVATE KEY-----{end}{}{end}-----END OPENSSH PRIVATE KEY-----{end}",
+        lines.join(end)
+    )
+}

@@ -7,7 +7,7 @@ const REASONS = {
   download_failed: 'a program could not be downloaded',
   docker_failed: 'Docker did not start',
   not_found: 'the repository or branch does not exist, or the credential may not see it',
-  auth_failed: 'the repository asks for a credential: give a git_token or use an ssh key',
+  auth_failed: 'the repository asks for a credential: give a git_token that may read it',
   unreachable: "the repository's host could not be reached",
   forbidden_address: "the repository's host has a private or link-local address",
   clone_failed: 'git could not clone the repository',
