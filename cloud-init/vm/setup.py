@@ -23,7 +23,7 @@ OPTIONAL = {"tls": str, "acme_ca": str}
 
 
 def repo_parts(url):
-    """(host with port, folder name) of an https, ssh or user@host:path URL."""
+    """(host where https finds it: with https' own port, without ssh's; folder name) of an https, ssh or user@host:path URL."""
     scp = re.fullmatch(r"[A-Za-z0-9_.-]+@([A-Za-z0-9.-]+):(?!//)(.+)", url)
     if scp:
         host, path = scp[1], scp[2]
@@ -32,6 +32,8 @@ def repo_parts(url):
         if parts.scheme not in ("https", "ssh"):
             raise ValueError("repo_url is neither https nor ssh")
         host, path = parts.netloc.rpartition("@")[2], parts.path
+        if parts.scheme == "ssh":
+            host = re.sub(r":\d*$", "", host)
     if not re.fullmatch(r"[A-Za-z0-9.\-\[\]:]+", host):
         raise ValueError("repo_url has no host")
     folder = re.sub(r"[^A-Za-z0-9._-]", "-", re.sub(r"\.git$", "", path.rstrip("/").rpartition("/")[2])).lstrip(".-")

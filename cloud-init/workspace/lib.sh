@@ -31,6 +31,12 @@ say() {
   printf '%s %s\n' "$(date -u +%FT%TZ)" "$*"
 }
 
+# Options for git, a line each: repo_url's host, over https or ssh, with whatever credential there is for it (share.py).
+git_way() {
+  local setting
+  while IFS= read -r setting; do printf '%s\n' -c "$setting"; done <"$RUN/git/options"
+}
+
 # Why this step fails: the boot script names the file and reports what is in it. Steps run side by side, so each has its own.
 because() {
   printf '%s\n' "$1" >"${REASON_FILE:-$RUN/reason}"

@@ -1,7 +1,7 @@
 """Lays out in /run (a tmpfs, gone at power-off) what others than root get of this VM's secrets, and answers Claude Code's
 first-run questions. Runs at every boot. The originals stay in root-only files.
 
-    /run/mayfly/git/        host, token           for git as `dev`
+    /run/mayfly/git/        for git as `dev`: host, token or key, ssh_config, options
     /run/mayfly/agent/share mounted as /mnt/mayfly into the container; with agent-settings.json and agent-token where the
                             agent asks its model through the Worker
     /run/mayfly/agent/env.json                    for the devcontainer's own commands
@@ -16,6 +16,7 @@ import common
 
 HERE = os.environ.get("MAYFLY_HERE", "/opt/mayfly/workspace")
 SHARE = f"{common.RUN}/agent/share"
+SEEN_AS = "/mnt/mayfly/git"
 
 
 def owned(path, user, group, mode):
@@ -49,17 +50,71 @@ def environment():
         # It ends: Claude Code reads it from its file, every minute anew.
         del env["ANTHROPIC_API_KEY"]
         env["CLAUDE_CODE_API_KEY_HELPER_TTL_MS"] = "60000"
-    if common.secret("git_token") and common.value("repo_host") == "github.com":
-        env.setdefault("GH_TOKEN", common.secret("git_token"))
+    token, _ = git_credential()
+    if token and common.value("repo_host") == "github.com":
+        env.setdefault("GH_TOKEN", token)
     return env
 
 
+def git_credential():
+    """(token for https, key for ssh): one of them, or neither. A key is of use where git speaks ssh to the repository."""
+    given = common.secret("git_token")
+    if not given.startswith("-----BEGIN "):
+        return given, ""
+    return "", "" if common.value("repo_url").startswith("https://") else given
+
+
+def ssh_beginnings():
+    """How URLs of repo_url's host begin that name it by ssh: as most do; and, since a token is of no use there, as its own."""
+    url, host = common.value("repo_url"), common.value("repo_host")
+    found = [f"git@{host}:", f"ssh://git@{host}/"] if host else []
+    own = re.match(r"ssh://[^/]+/|(?!https:)[^/:]+:", url)
+    if own and git_credential()[0] and own[0] not in found:
+        found.append(own[0])
+    return found
+
+
+def git_pairs(helper, folder):
+    """git's way to the repository, (name, value) each. No secret: git offers the helper or the key only for this host, and
+    the helper looks again."""
+    token, key = git_credential()
+    host, pairs = common.value("repo_host"), []
+    if key or folder != SEEN_AS:
+        pairs.append(("core.sshCommand", f"ssh -F {folder}/ssh_config"))
+    if not key:
+        pairs += [(f"url.https://{host}/.insteadOf", it) for it in ssh_beginnings()]
+    if not key and not token and folder == SEEN_AS:
+        # Whoever pushes has a key of their own.
+        pairs += [(f"url.{it}.pushInsteadOf", it) for it in ssh_beginnings()]
+    if token:
+        pairs.append((f"credential.https://{host}.helper", f"{helper} {folder}"))
+    return pairs
+
+
 def git_settings():
-    """No secret: git offers the helper only for this host, and the helper looks again."""
-    if not common.secret("git_token"):
-        return {}
-    return {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": f"credential.https://{common.value('repo_host')}.helper",
-            "GIT_CONFIG_VALUE_0": "/mnt/mayfly/git-credential /mnt/mayfly/git"}
+    pairs = git_pairs("/mnt/mayfly/git-credential", SEEN_AS)
+    settings = {"GIT_CONFIG_COUNT": str(len(pairs))} if pairs else {}
+    for number, (name, text) in enumerate(pairs):
+        settings |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": text}
+    return settings
+
+
+def ssh_config(folder, first, last):
+    """ssh offers the key to repo_url's host and to nobody else; a host that is seen for the first time is believed."""
+    _, key = git_credential()
+    name = re.sub(r":\d*$", "", common.value("repo_host")).strip("[]")
+    own = f"Host {name}\n  IdentityFile {folder}/key\n  IdentitiesOnly yes\n" if key and name else ""
+    return f"{first}{own}Host *\n  StrictHostKeyChecking accept-new\n{last}"
+
+
+def git_folder(folder, seen_as, mode, group, first="", last=""):
+    token, key = git_credential()
+    for name, text in (("host", common.value("repo_host")), ("token", token), ("key", key),
+                       ("ssh_config", ssh_config(seen_as, first, last))):
+        file(f"{folder}/{name}", text, mode, group)
+    if not common.ROOT:
+        # ssh refuses a key that others may read where whoever reads it owns it: nobody does, root in the container included.
+        shutil.chown(f"{folder}/key", "nobody")
 
 
 def container_share():
@@ -72,8 +127,7 @@ def container_share():
     # One setting per line, for --remote-env. Not among the secrets: the CLI hides those in its log, and "1" is everywhere.
     file(f"{common.RUN}/agent/git-settings", "".join(f"{key}={text}\n" for key, text in git.items()), 0o640)
     file(f"{common.RUN}/agent/env.json", json.dumps(env), 0o640, "dev")
-    file(f"{SHARE}/git/host", common.value("repo_host"), 0o444)
-    file(f"{SHARE}/git/token", common.secret("git_token"), 0o444)
+    git_folder(f"{SHARE}/git", SEEN_AS, 0o444, None, first="Include ~/.ssh/config\n")
     if asks_worker() and not os.path.exists(f"{SHARE}/agent-token"):
         file(f"{SHARE}/agent-token", common.secret("anthropic_api_key"), 0o444)
         file(f"{SHARE}/agent-settings.json", json.dumps({"apiKeyHelper": "cat /mnt/mayfly/agent-token"}), 0o444)
@@ -83,8 +137,9 @@ def container_share():
 
 def for_git():
     owned(f"{common.RUN}/git", "root", "dev", 0o750)
-    file(f"{common.RUN}/git/host", common.value("repo_host"), 0o640, "dev")
-    file(f"{common.RUN}/git/token", common.secret("git_token"), 0o640, "dev")
+    git_folder(f"{common.RUN}/git", f"{common.RUN}/git", 0o640, "dev", last="  BatchMode yes\n")
+    pairs = git_pairs(f"{HERE}/git-credential", f"{common.RUN}/git")
+    file(f"{common.RUN}/git/options", "".join(f"{name}={text}\n" for name, text in pairs), 0o640, "dev")
 
 
 def hooks():

@@ -4,7 +4,16 @@ load support
 
 setup() {
   setup_vm
+  credential ''
 }
+
+# What share.py makes of the given Git token or key, for the URL of the repository.
+credential() {
+  printf %s "$1" >"$MAYFLY_ROOT/etc/mayfly/secrets/git_token"
+  PYTHONPATH=/opt/mayfly:/opt/mayfly/workspace python3 -c 'import share; share.for_git()'
+}
+
+KEY=$'-----BEGIN OPENSSH PRIVATE KEY-----\nbase64\n-----END OPENSSH PRIVATE KEY-----\n'
 
 reason() {
   # shellcheck source=/dev/null
@@ -31,12 +40,55 @@ reason() {
 }
 
 @test "the clone may use https and ssh and nothing else, and leaves no credential behind" {
-  printf token >"$MAYFLY_ROOT/run/mayfly/git/token"
+  credential token
   . /opt/mayfly/workspace/clone
   run options
   [[ $output == *"protocol.allow=never"*"protocol.https.allow=always"*"protocol.ssh.allow=always"* ]]
   [[ $output == *"credential.https://git.example.helper="* ]]
   [[ $output != *token$'\n'* && $output != *"credential.helper=store"* ]]
+}
+
+# What git makes of a URL with the options of a clone.
+leads() {
+  local git
+  . /opt/mayfly/workspace/clone
+  mapfile -t git < <(options)
+  git "${git[@]}" ls-remote --get-url "$1"
+}
+
+@test "what names the host by ssh comes over https with a token, and without a credential where it usually can" {
+  printf ssh://forge@git.example:2222/o/repo >"$MAYFLY_ROOT/etc/mayfly/values/repo_url"
+  [ "$(leads git@git.example:o/part)" = https://git.example/o/part ]
+  [ "$(leads ssh://git@git.example/o/part)" = https://git.example/o/part ]
+  [ "$(leads ssh://forge@git.example:2222/o/repo)" = ssh://forge@git.example:2222/o/repo ]
+  [ "$(leads git@other.example:o/part)" = git@other.example:o/part ]
+  credential token
+  [ "$(leads ssh://forge@git.example:2222/o/repo)" = https://git.example/o/repo ]
+  [ "$(leads git@git.example:o/part)" = https://git.example/o/part ]
+  [ "$(leads git@other.example:o/part)" = git@other.example:o/part ]
+  printf forge@git.example:o/repo >"$MAYFLY_ROOT/etc/mayfly/values/repo_url"
+  credential token
+  [ "$(leads forge@git.example:o/repo)" = https://git.example/o/repo ]
+}
+
+@test "a key is for ssh, and ssh offers it to that host alone" {
+  printf ssh://git@git.example:2222/o/repo >"$MAYFLY_ROOT/etc/mayfly/values/repo_url"
+  credential "$KEY"
+  local dir=$MAYFLY_ROOT/run/mayfly/git
+  [ "$(cat "$dir/key")" = "${KEY%$'\n'}" ]
+  [ ! -s "$dir/token" ]
+  [ "$(leads git@git.example:o/part)" = git@git.example:o/part ]
+  . /opt/mayfly/workspace/clone
+  run options
+  [[ $output == *"core.sshCommand=ssh -F $dir/ssh_config"* && $output != *base64* ]]
+  [ "$(ssh -F "$dir/ssh_config" -G git@git.example | grep ^identityfile)" = "identityfile $dir/key" ]
+  ! ssh -F "$dir/ssh_config" -G git@evil.example | grep "$dir/key"
+  ! ssh -F "$dir/ssh_config" -G git@git.example.evil.test | grep "$dir/key"
+  ssh -F "$dir/ssh_config" -G git@git.example | grep -qx 'batchmode yes'
+  # A key is no password: not for a URL of https, wherever it came from.
+  printf https://git.example/o/repo >"$MAYFLY_ROOT/etc/mayfly/values/repo_url"
+  credential "$KEY"
+  [ ! -s "$dir/key" ] && [ ! -s "$dir/token" ]
 }
 
 @test "a url that looks like an option or another protocol is only ever a url" {
@@ -133,7 +185,7 @@ SCRIPT
 @test "changes, branches and stashes are pushed to rescue branches of repo_url, and the workspace stays as it is" {
   workspace_with_remote
   local ws=$MAYFLY_ROOT/workspaces/repo before
-  printf token >"$MAYFLY_ROOT/run/mayfly/git/token"
+  credential token
   git -C "$ws" remote set-url origin https://evil.example/x
   echo stashed >"$ws/file" && git -C "$ws" stash -q
   git -C "$ws" switch -qc side && echo side >"$ws/side" && git -C "$ws" add -A && git -C "$ws" commit -qm side
@@ -153,6 +205,18 @@ SCRIPT
   [ "$(git -C "$ws" status --porcelain)" = "$before" ]
 }
 
+@test "work is pushed with a key, too" {
+  workspace_with_remote
+  printf git@git.example:o/repo >"$MAYFLY_ROOT/etc/mayfly/values/repo_url"
+  credential "$KEY"
+  echo two >"$MAYFLY_ROOT/workspaces/repo/new"
+  run bash "$BATS_TEST_TMPDIR/run-rescue"
+  [ "$status" -eq 0 ]
+  grep -qx git@git.example:o/repo "$BATS_TEST_TMPDIR/pushed"
+  grep -qx "core.sshCommand=ssh -F $MAYFLY_ROOT/run/mayfly/git/ssh_config" "$BATS_TEST_TMPDIR/pushed"
+  grep -qx protocol.ssh.allow=always "$BATS_TEST_TMPDIR/pushed"
+}
+
 @test "a hostile git configuration starts nothing" {
   workspace_with_remote
   local ws=$MAYFLY_ROOT/workspaces/repo
@@ -168,7 +232,7 @@ SCRIPT
 @test "commits that no branch has are pushed, and what is nowhere else inside the workspace keeps the VM" {
   workspace_with_remote
   local ws=$MAYFLY_ROOT/workspaces/repo
-  printf token >"$MAYFLY_ROOT/run/mayfly/git/token"
+  credential token
   git -C "$ws" checkout -q --detach
   git -C "$ws" commit -q --allow-empty -m "on no branch"
   run bash "$BATS_TEST_TMPDIR/run-rescue"
@@ -199,7 +263,7 @@ SCRIPT
   git -C "$ws" config filter.evil.required true
   echo '* filter=evil' >"$ws/.gitattributes"
   echo two >"$ws/new"
-  printf token >"$MAYFLY_ROOT/run/mayfly/git/token"
+  credential token
   run bash "$BATS_TEST_TMPDIR/run-rescue"
   [ "$status" -eq 0 ]
   [ -e "$BATS_TEST_TMPDIR/pushed" ]
@@ -208,7 +272,7 @@ SCRIPT
 
 @test "a push that fails and a git that breaks are failures" {
   workspace_with_remote
-  printf token >"$MAYFLY_ROOT/run/mayfly/git/token"
+  credential token
   echo two >"$MAYFLY_ROOT/workspaces/repo/new"
   PUSH_STATUS=1 run bash "$BATS_TEST_TMPDIR/run-rescue"
   [ "$status" -eq 1 ]
@@ -222,7 +286,7 @@ SCRIPT
 
 @test "what a verified backup holds is not pushed; when there is none, it is" {
   workspace_with_remote
-  printf token >"$MAYFLY_ROOT/run/mayfly/git/token"
+  credential token
   echo two >"$MAYFLY_ROOT/workspaces/repo/new"
   stub python3 <<<'exit 0'
   run bash "$BATS_TEST_TMPDIR/run-rescue"
@@ -238,7 +302,7 @@ SCRIPT
 @test "a backup that fails is waited for and told, whatever was pushed, and given up after an hour" {
   workspace_with_remote
   local failing=$MAYFLY_ROOT/run/mayfly/rescue.failing
-  printf token >"$MAYFLY_ROOT/run/mayfly/git/token"
+  credential token
   echo two >"$MAYFLY_ROOT/workspaces/repo/new"
   stub python3 <<<'[ "$2" != last ] || exit 1'
   run bash "$BATS_TEST_TMPDIR/run-rescue"
@@ -304,7 +368,7 @@ PY
   [ ! -e "$BATS_TEST_TMPDIR/pushed" ]
   run ends expired
   [[ $output == *'ending: expired; there is unpushed work and no Git credential'*'deleted: accepted'* ]]
-  printf token >"$MAYFLY_ROOT/run/mayfly/git/token"
+  credential token
   PUSH_STATUS=1 run ends idle
   [[ $output == *'the work could not be saved: waiting for the expiry'* ]]
   [[ $output != *accepted* ]]

@@ -28,7 +28,7 @@ class Values(Machine):
         for url, expected in {
             "https://github.com/o/r": ("github.com", "r"), "https://github.com/o/r.git": ("github.com", "r"),
             "https://user@Git.Example:8443/a/b/c.git/": ("git.example:8443", "c"), "git@github.com:o/r.git": ("github.com", "r"),
-            "ssh://git@host.example:22/o/r": ("host.example:22", "r"),
+            "ssh://git@host.example:22/o/r": ("host.example", "r"),
             "https://h.example/..": ("h.example", "workspace"), "https://h.example/o/-rf": ("h.example", "rf"),
             "https://[2001:db8::1]/o/r": ("[2001:db8::1]", "r"),
         }.items():
@@ -181,6 +181,31 @@ class Share(Machine):
         self.assertEqual(os.listdir(target), [])
         self.assertFalse(os.path.islink(f"{self.root}/home/dev/.claude"))
 
+    def in_container(self, command):
+        """What git says with the settings that a command in the container finds."""
+        env = f". {self.root}/run/mayfly/agent/share/env.sh"
+        return os.popen(f"{env}; cd /; git init -q {self.root}/r; git -C {self.root}/r {command}").read().strip()
+
+    def test_git_in_the_container_reaches_the_repository_as_the_clone_did(self):
+        self.put("etc/mayfly/values/repo_host", "github.com")
+        self.put("etc/mayfly/values/repo_url", "git@github.com:o/r.git")
+        self.put("etc/mayfly/secrets/password", "pa55word")
+        os.makedirs(f"{self.root}/home/dev")
+        key = "-----BEGIN OPENSSH PRIVATE KEY-----\nbase64\n-----END OPENSSH PRIVATE KEY-----\n"
+        here, https = "git@github.com:o/r.git", "https://github.com/o/r.git"
+        for credential, fetch, push, ssh in (("", https, here, ""), ("ghp_secret", https, https, ""),
+                                             (key, here, here, "ssh -F /mnt/mayfly/git/ssh_config")):
+            self.put("etc/mayfly/secrets/git_token", credential)
+            self.share.main()
+            self.in_container(f"remote add origin {here}")
+            self.assertEqual(self.in_container("remote get-url origin"), fetch)
+            self.assertEqual(self.in_container("remote get-url --push origin"), push)
+            self.assertEqual(self.in_container("config core.sshCommand"), ssh)
+            self.assertEqual("GH_TOKEN" in json.loads(self.get("run/mayfly/agent/env.json")), credential.startswith("ghp"))
+        self.assertEqual(self.get("run/mayfly/agent/share/git/key"), key)
+        self.assertNotIn("base64", self.get("run/mayfly/agent/share/env.sh") + self.get("run/mayfly/agent/git-settings"))
+        self.assertTrue(self.get("run/mayfly/agent/share/git/ssh_config").startswith("Include ~/.ssh/config\nHost github.com\n"))
+
     def test_what_the_container_gets(self):
         self.put("etc/mayfly/values/repo_host", "github.com")
         self.put("etc/mayfly/values/repo_name", "repo")
@@ -198,8 +223,10 @@ class Share(Machine):
         self.assertNotIn("pa55word", found)
         self.assertNotIn(MACHINE["capability"], found)
         self.assertNotIn("bad name", found)
-        got = os.popen(f". {self.root}/run/mayfly/agent/share/env.sh; printf %s \"$A|$ANTHROPIC_API_KEY|$GIT_CONFIG_KEY_0\"").read()
-        self.assertEqual(got, "it's $(id) `x`\nnext|sk-ant-0123456789abcdefghij|credential.https://github.com.helper")
+        got = os.popen(f". {self.root}/run/mayfly/agent/share/env.sh; printf %s \"$A|$ANTHROPIC_API_KEY\"").read()
+        self.assertEqual(got, "it's $(id) `x`\nnext|sk-ant-0123456789abcdefghij")
+        self.assertEqual(self.in_container("config --get-all credential.https://github.com.helper"),
+                         "/mnt/mayfly/git-credential /mnt/mayfly/git")
         hidden = json.loads(self.get("run/mayfly/agent/env.json"))
         self.assertEqual(hidden["GH_TOKEN"], "ghp_secret")
         self.assertNotIn("GIT_CONFIG_COUNT", hidden, "the CLI would hide every 1 in its log")
