@@ -9,12 +9,13 @@ import { root } from '../../run/prepare.mjs';
 import { testCa } from '../image/ca.mjs';
 import { startAnthropic } from '../stand-ins/anthropic.mjs';
 import { startGit } from '../stand-ins/git.mjs';
+import { startGitSsh } from '../stand-ins/git-ssh.mjs';
 import { startRegistry } from '../stand-ins/registry.mjs';
 import { startAcme } from './acme.mjs';
 import { startCloud } from './cloud.mjs';
 import { startFront, startMetadata } from './front.mjs';
 import { must } from './guest.mjs';
-import { startNetwork } from './network.mjs';
+import { OUTSIDE, startNetwork } from './network.mjs';
 
 const PORTS = { git: 9001, anthropic: 9002, registry: 9003 };
 /** The provider accepts no key that is not one; nobody has this one's other half. */
@@ -34,6 +35,7 @@ export async function startLab({ dir, image, proxies, group, vars = {}, trustAcm
   started(startNetwork(dir));
   const front = started(await startFront({ ca }));
   const git = started(await startGit({ port: PORTS.git, dir: mkdir(dir, 'git') }));
+  const gitSsh = started(await startGitSsh({ host: OUTSIDE, port: 22, git }));
   const anthropic = started(await startAnthropic({ port: PORTS.anthropic, keys: Object.values(KEYS) }));
   started(await startRegistry({ layout: image.containerLayout, port: PORTS.registry }));
   for (const host of ['git.test', 'github.com', 'elsewhere.test']) front.route(`https://${host}`, { port: PORTS.git });
@@ -53,7 +55,7 @@ export async function startLab({ dir, image, proxies, group, vars = {}, trustAcm
   const metadata = started(await startMetadata({ instanceOf: cloud.instanceOf }));
 
   const lab = {
-    dir, hosts: proxies.hosts, front, git, anthropic, acme, cloud, metadata, until, assert,
+    dir, hosts: proxies.hosts, front, git, gitSsh, anthropic, acme, cloud, metadata, until, assert,
     api: (...args) => cloud.worker.api(...args),
     /** Creates a workspace through the API: `{id, password, vm, guest}`. */
     async create(body) {

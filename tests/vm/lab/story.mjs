@@ -115,3 +115,12 @@ export async function story(lab, { webUi, idleMinutes, prompt }) {
     await until('the account is as empty as before', empty, { timeoutMs: 120_000, everyMs: 2000 });
   });
 }
+
+/** Leaves a file that is nowhere else, and waits until the VM has gone with it on a branch of the repository. */
+export async function rescued({ assert, git, gone }, { id, guest }, repo) {
+  await guest.inside('echo unsaved >notes.txt');
+  await gone(id, { timeoutMs: 360_000 });
+  const rescue = Object.keys(git.branches(repo)).find((it) => it.startsWith('mayfly/rescue-'));
+  assert.ok(rescue, `branches: ${Object.keys(git.branches(repo))}`);
+  assert.equal(git.show(repo, rescue, 'notes.txt'), 'unsaved\n');
+}

@@ -1,4 +1,6 @@
 // A private repository with a submodule and LFS: cloned with a token that stays where it belongs; unpushed work is saved.
+import { rescued } from '../lab/story.mjs';
+
 export const minutes = 12;
 const TOKEN = 'lab-git-token-0123456789abcdef';
 
@@ -33,13 +35,7 @@ export default async function privateRepo(lab) {
     await guest.inside('git config --global user.email a@b.test && git config --global user.name A && echo more >>README.md && git commit -qam more && git push -q origin main');
     assert.match(git.show('shop', 'main', 'README.md'), /more/);
   });
-  await lab.step('unpushed work is on a branch before the VM goes', async () => {
-    await guest.inside('echo unsaved >notes.txt');
-    await lab.gone(id, { timeoutMs: 360_000 });
-    const rescue = Object.keys(git.branches('shop')).find((it) => it.startsWith('mayfly/rescue-'));
-    assert.ok(rescue, `branches: ${Object.keys(git.branches('shop'))}`);
-    assert.equal(git.show('shop', rescue, 'notes.txt'), 'unsaved\n');
-  });
+  await lab.step('unpushed work is on a branch before the VM goes', () => rescued(lab, { id, guest }, 'shop'));
 
   await lab.step('without a token it stays until its expiry, and says so', async () => {
     const open = await lab.create({ repo_url: git.url('far'), web_ui: 'ttyd', idle_minutes: 1, max_hours: 1 });

@@ -88,6 +88,9 @@ export async function startGit({ port, dir }) {
       }
       repos.set(name, { bare, token });
     },
+    /** Where it is on this machine, and what opens it over https: for git-ssh.mjs. */
+    folder: (name) => repos.get(name).bare,
+    tokenOf: (name) => repos.get(name).token ?? '',
     /** Its branches, with the commit of each. */
     branches(name) {
       const args = ['--git-dir', repos.get(name).bare, 'for-each-ref', '--format=%(refname:lstrip=2) %(objectname)', 'refs/heads'];
