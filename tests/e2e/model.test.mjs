@@ -18,11 +18,18 @@ const STEPS = 25;
 const REPO = 'https://github.com/octocat/Hello-World';
 const OWNERS = ['ann', 'ben', 'eve'];
 const DEPLOYMENTS = ['one', 'two'];
+/** Servers of others: one as the provider's tests have it, one that another tool made and that names our deployment, and one
+ * of a third deployment that is past its end. */
+const STRANGERS = {
+  prod: undefined,
+  db: { 'managed-by': 'terraform', 'mayfly-deployment': 'one', 'mayfly-vm': 'abcdefghijklmnopqrstuvwxyz' },
+  mail: { 'managed-by': 'mayfly', 'mayfly-deployment': 'third', 'mayfly-vm': 'bcdefghijklmnopqrstuvwxyza', 'mayfly-owner': 'ann', 'mayfly-expires': '1' },
+};
 /** Whoever looks after a deployment: sees what everybody has. */
 const ADMIN = 'root';
 
 /** What may go wrong with a provider's requests, once each. */
-function faultsOf({ creation, list, change, deletion }) {
+function faultsOf({ creation, list, change, deletion, others = [] }) {
   return [
     { ...creation, drop: 'after' },
     { ...creation, drop: 'before' },
@@ -37,6 +44,7 @@ function faultsOf({ creation, list, change, deletion }) {
     { ...deletion, status: 500, code: 'server_error' },
     { ...deletion, drop: 'after' },
     { ...deletion, drop: 'before' },
+    ...others,
   ];
 }
 
@@ -142,7 +150,7 @@ class History {
   /** What others have in the account, as like ours as can be. */
   async furnish() {
     this.foreign = [];
-    for (const name of ['prod', 'db', 'mail']) this.foreign.push(await this.vendor.foreign(this.cloud, name));
+    for (const [name, labels] of Object.entries(STRANGERS)) this.foreign.push(await this.vendor.foreign(this.cloud, name, labels));
     let before;
     await until('they are as they will be', async () => {
       const now = await this.strangers();

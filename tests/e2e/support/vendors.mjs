@@ -24,9 +24,9 @@ const hetzner = {
   leftovers: (state) => [...state.servers, ...state.volumes, ...state.primary_ips],
   /** Of the fake's state: what VMs share; it goes with a failed creation that made it. */
   shared: (state) => [...state.ssh_keys, ...state.firewalls],
-  /** Somebody else's server, as like ours as can be. */
-  foreign: async (cloud, name) => {
-    const body = { name, server_type: 'cx23', image: 'debian-13', labels: { 'managed-by': 'mayfly' } };
+  /** Somebody else's server, as like ours as can be; or with labels of the caller's. */
+  foreign: async (cloud, name, labels = { 'managed-by': 'mayfly' }) => {
+    const body = { name, server_type: 'cx23', image: 'debian-13', labels };
     return (await call(cloud, 'POST', '/v1/servers', body)).server.id;
   },
   /** Ends a server behind the Worker's back. */
@@ -37,6 +37,8 @@ const hetzner = {
   creation: { method: 'POST', path: '/servers' },
   change: { method: 'PUT', path: '/servers/{id}' },
   deletion: { method: 'DELETE', path: '/servers/{id}' },
+  /** What else a creation or a run of the reaper may stumble over. */
+  others: [{ method: 'POST', path: '/ssh_keys', status: 409, code: 'conflict' }],
   /** Fails when a creation has made something already. */
   halfway: { method: 'POST', path: '/servers', status: 422, code: 'invalid_input' },
   /** Whether it had, going by the fake's log. */
@@ -50,8 +52,9 @@ const digitalocean = {
   // Shared tags stay: they cost nothing, and everything is found by them.
   leftovers: ({ digitalocean: it }) => [...it.droplets, ...it.images, ...it.tags.filter((tag) => tag.startsWith('mayfly:'))],
   shared: (state) => [...state.digitalocean.ssh_keys, ...state.digitalocean.firewalls],
-  foreign: async (cloud, name) => {
-    const body = { name, region: 'fra1', size: 's-1vcpu-1gb', image: 'debian-13-x64', tags: ['mayfly-deployment:mayfly'] };
+  foreign: async (cloud, name, labels = { 'mayfly-deployment': 'mayfly' }) => {
+    const tags = Object.entries(labels).map((it) => it.join(':'));
+    const body = { name, region: 'fra1', size: 's-1vcpu-1gb', image: 'debian-13-x64', tags };
     return (await call(cloud, 'POST', '/digitalocean/v2/droplets', body)).droplet.id;
   },
   destroy: (cloud, id) => call(cloud, 'DELETE', `/digitalocean/v2/droplets/${id}`),
@@ -79,8 +82,9 @@ const scaleway = {
   servers: (state) => state.scaleway.servers,
   leftovers: ({ scaleway: it }) => [...it.servers, ...it.volumes, ...it.ips, ...it.images, ...it.snapshots],
   shared: (state) => state.scaleway.security_groups.filter((it) => !it.project_default),
-  foreign: async (cloud, name) => {
-    const body = { name, commercial_type: 'DEV1-S', image: 'debian_trixie', tags: ['managed-by=mayfly'], volumes: LOCAL_DISK };
+  foreign: async (cloud, name, labels = { 'managed-by': 'mayfly' }) => {
+    const tags = Object.entries(labels).map((it) => it.join('='));
+    const body = { name, commercial_type: 'DEV1-S', image: 'debian_trixie', tags, volumes: LOCAL_DISK };
     return (await call(cloud, 'POST', `${INSTANCE}/${FOREIGN_ZONE}/servers`, body, scalewayHeaders(cloud))).server.id;
   },
   /** A running server can only be terminated. */
@@ -128,6 +132,7 @@ const ovh = {
   servers: (state) => state.ovh.instances,
   leftovers: ({ ovh: it }) => [...it.instances, ...it.snapshots],
   shared: (state) => state.ovh.ssh_keys,
+  /** Labels are in its name alone, packed: whatever is asked for, the name has the shape of ours. */
   foreign: async (cloud, name) => {
     const [image] = (await ovhCall(cloud, 'GET', '/image?region=GRA11&osType=linux')).filter((it) => it.name === 'Debian 13');
     const [flavor] = (await ovhCall(cloud, 'GET', '/flavor?region=GRA11')).filter((it) => it.name === 'd2-4');
