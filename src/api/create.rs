@@ -147,11 +147,10 @@ pub(super) async fn make<H: Host>(
     };
     let (known, catalogue) =
         futures_util::future::join(known, provider.catalogue(ctx.host, ctx.now_secs)).await;
-    if let Some(idempotency) = idempotency {
-        let known = cut_off::without(ctx, provider, known?, &idempotency.body).await?;
-        if let Some(vm) = settle(ctx, provider, known).await? {
-            return known_by(vm, idempotency);
-        }
+    if let Some(idempotency) = idempotency
+        && let Some(vm) = cut_off::settle(ctx, provider, known?, &idempotency.body, None).await?
+    {
+        return known_by(vm, idempotency);
     }
     let snapshot = source_of(ctx, who, provider, spec).await?;
     let offers = choose(ctx, provider, &catalogue?, spec, snapshot.as_ref()).await?;
@@ -183,7 +182,7 @@ pub(super) async fn make<H: Host>(
             // The name derives from the key: whoever has it may be the first try of this same request. Where names are not
             // unique, the first try may have ended this one's server before it was ready.
             let known = made_by(ctx, provider, who, idempotency).await?;
-            if let Some(vm) = settle(ctx, provider, known).await? {
+            if let Some(vm) = cut_off::settle(ctx, provider, known, &idempotency.body, None).await? {
                 return known_by(vm, idempotency);
             }
         }
@@ -200,7 +199,8 @@ pub(super) async fn make<H: Host>(
     // (6)
     if let Some(idempotency) = idempotency {
         let known = made_by(ctx, provider, who, idempotency).await?;
-        if let Some(older) = settle(ctx, provider, known).await?.filter(|it| it.id != created.vm.id) {
+        let first = cut_off::settle(ctx, provider, known, &idempotency.body, Some(&created.vm)).await?;
+        if let Some(older) = first.filter(|it| it.id != created.vm.id) {
             return known_by(older, idempotency);
         }
     }
@@ -425,29 +425,6 @@ async fn made_by<H: Host>(
             && vm.state != VmState::Deleting
     });
     Ok(found)
-}
-
-/// Of several VMs that one key made the oldest stays; the younger go, and nobody has been told of them. A failure is the
-/// caller's to see: its next try settles the rest.
-async fn settle<H: Host>(
-    ctx: &Ctx<'_, H>,
-    provider: &Provider,
-    mut known: Vec<Vm<'static>>,
-) -> Result<Option<Vm<'static>>, Problem> {
-    // Ids grow with time; a longer one is younger.
-    known.sort_by(|a, b| {
-        let age = |it: &Vm<'_>| (it.created_secs, it.id.native.len());
-        age(a).cmp(&age(b)).then_with(|| a.id.native.cmp(&b.id.native))
-    });
-    // A VM that a listing shows twice is one.
-    known.dedup_by(|a, b| a.id == b.id);
-    let mut known = known.into_iter();
-    let oldest = known.next();
-    for younger in known {
-        provider.delete(ctx.host, &younger.id.native).await?;
-        reaper::log_event(ctx.host, "deleted", &younger, "made twice");
-    }
-    Ok(oldest)
 }
 
 /// The VM that a repeated request made before, if the body was the same.

@@ -1,5 +1,6 @@
-//! What a creation leaves that was cut off where creating a server and switching it on are two calls: a VM that is switched off
-//! and knows nothing. Whose it is, and which of several stays, is `create`'s business.
+//! What earlier tries with the same key have left: which of several VMs stays, and what becomes of one that was cut off, where
+//! creating a server and switching it on are two calls, and that is switched off and knows nothing. Whose they are, and what is
+//! answered, is `create`'s business.
 
 use super::{Ctx, Problem};
 use crate::http::{Clock as _, Host, Http as _};
@@ -13,9 +14,37 @@ const MAKING_SECS: u64 = 60;
 const MAKING_LOOKS: u32 = 3;
 const MAKING_PAUSE_MS: u32 = 1000;
 
+/// Of several VMs that one key made the oldest that was started stays; the younger go, and nobody has been told of them. A
+/// failure is the caller's to see: its next try settles the rest. `own`: what the caller has just started itself.
+pub(super) async fn settle<H: Host>(
+    ctx: &Ctx<'_, H>,
+    provider: &Provider,
+    known: Vec<Vm<'static>>,
+    body: &str,
+    own: Option<&Vm<'_>>,
+) -> Result<Option<Vm<'static>>, Problem> {
+    let (own, others) = known.into_iter().partition::<Vec<_>, _>(|it| own.is_some_and(|own| own.id == it.id));
+    let mut known = without(ctx, provider, others, body).await?;
+    known.extend(own);
+    // Ids grow with time; a longer one is younger.
+    known.sort_by(|a, b| {
+        let age = |it: &Vm<'_>| (it.created_secs, it.id.native.len());
+        age(a).cmp(&age(b)).then_with(|| a.id.native.cmp(&b.id.native))
+    });
+    // A VM that a listing shows twice is one.
+    known.dedup_by(|a, b| a.id == b.id);
+    let mut known = known.into_iter();
+    let oldest = known.next();
+    for younger in known {
+        provider.delete(ctx.host, &younger.id.native).await?;
+        reaper::log_event(ctx.host, "deleted", &younger, "made twice");
+    }
+    Ok(oldest)
+}
+
 /// What a key made from this body, without what a try that was cut off has left: that is deleted, to be made anew. The request
 /// of a young one may be at work on it still: it is waited for a little, then the caller is asked to come again.
-pub(super) async fn without<H: Host>(
+async fn without<H: Host>(
     ctx: &Ctx<'_, H>,
     provider: &Provider,
     known: Vec<Vm<'static>>,
@@ -47,12 +76,13 @@ pub(super) async fn without<H: Host>(
     Ok(whole)
 }
 
-/// Switched off, and as it was created: neither the VM nor anybody else has written a label since.
+/// Switched off or on its way there, as one is that is taken back; and as it was created: neither the VM nor anybody else has
+/// written a label since.
 fn was_never_started(vm: &Vm<'_>) -> bool {
     let labels = &vm.labels;
     let run = Run::parse(&labels.run);
     let end = labels.active_secs.zip(run.hours).map(|(made, hours)| made + u64::from(hours) * 3600);
-    vm.state == VmState::Stopped
+    matches!(vm.state, VmState::Stopped | VmState::Stopping)
         && labels.phase == Phase::Booting
         && labels.seen_secs.is_none()
         && run.started_secs.is_none()

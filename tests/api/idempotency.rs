@@ -267,6 +267,29 @@ fn of_two_made_at_the_same_moment_the_older_stays_and_deletes_the_younger() {
     }
 }
 
+/// The older one's start may have failed, and its request takes it back.
+#[test]
+fn a_vm_gives_way_to_an_older_one_that_was_started_and_to_no_other() {
+    let mine = made(4712, &vm_id(), "2026-11-20T10:00:00Z");
+    for state in ["off", "stopping"] {
+        let older = cut_off("2026-11-20T09:59:59Z").set("status", state);
+        let listed = || created_beside(found(&[mine.clone(), older.clone()])).then(look(&older));
+        let host = TestHost::new(listed().then(get("/servers/4711").fixture(404, "error.not_found")));
+        assert_eq!(send(&body(), &host).ok(201)["vm"]["id"], "hetzner-4712");
+        host.finish();
+        let host = TestHost::new(
+            listed()
+                .then(look(&first()))
+                .then(delete("/servers/4712").fixture(200, "delete_server.accepted")),
+        );
+        is_replay_of_the_first(&send(&body(), &host));
+    }
+    // What is made just now may look as if it were off.
+    let off = mine.clone().set("status", "off");
+    let host = TestHost::new(created_beside(found(&[off])));
+    assert_eq!(send(&body(), &host).ok(201)["vm"]["id"], "hetzner-4712");
+}
+
 #[test]
 fn a_repeated_request_settles_what_an_earlier_race_left() {
     let later = made(4720, OTHER_VM, "2026-11-20T09:59:59Z");
