@@ -437,10 +437,13 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         if !deploy_key::is_key(given.expose()) {
             return given;
         }
-        deploy_key::normal(given.expose()).map(Secret::new).unwrap_or_else(|detail| {
-            self.problem("GIT_TOKEN", detail);
-            Secret::default()
-        })
+        match deploy_key::normal(given.expose()) {
+            Ok(key) => Secret::new(key),
+            Err(detail) => {
+                self.problem("GIT_TOKEN", detail);
+                Secret::default()
+            }
+        }
     }
 
     fn domain(&mut self) -> String {
