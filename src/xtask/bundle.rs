@@ -1,10 +1,10 @@
 //! From the compiler's wasm to what wrangler uploads: JavaScript glue by wasm-bindgen, the entry module, `wasm-opt`.
 //! Nothing is done when nothing changed, so that wrangler may run the build as often as it likes.
 
+use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 use wasm_bindgen_cli_support::Bindgen;
@@ -23,12 +23,12 @@ const FEATURES: [&str; 6] = [
     "--enable-reference-types",
 ];
 
-pub(crate) fn write(root: &Path, wasm: &Path) -> Result<()> {
+/// `tool`: this program, so that another one does its work anew.
+pub(crate) fn write(root: &Path, wasm: &Path, tool: &[u8]) -> Result<()> {
     let input = fs::read(wasm).with_context(|| wasm.display().to_string())?;
     let wasm_opt = find_wasm_opt(root);
     let mut hasher = DefaultHasher::new();
-    let tool = env::current_exe().and_then(fs::read)?;
-    (&input, &tool, &wasm_opt).hash(&mut hasher);
+    (&input, tool, &wasm_opt).hash(&mut hasher);
     let stamp = format!("{:016x}\n", hasher.finish());
 
     let out = root.join("build");

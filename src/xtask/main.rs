@@ -24,13 +24,15 @@ fn main() -> Result<()> {
 fn build() -> Result<()> {
     let package = env::var_os("CARGO_MANIFEST_DIR").context("run this as `cargo xtask build`")?;
     let root = fs::canonicalize(Path::new(&package).join("../.."))?;
+    // Now: another cargo may put a new one in its place while the Worker is compiled.
+    let tool = env::current_exe().and_then(fs::read)?;
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let compiler = wasm_std::find_or_install(&target)?;
     let mut cargo = compiler.cargo();
     cargo.current_dir(&root).env("CARGO_TARGET_DIR", &target);
     run(cargo.args(["build", "--release", "--lib", "--locked", "--package", EDGE, "--target", TARGET]))?;
     let wasm = target.join(TARGET).join("release").join(EDGE.replace('-', "_") + ".wasm");
-    bundle::write(&root, &wasm)
+    bundle::write(&root, &wasm, &tool)
 }
 
 /// Runs a command with its output shown; fails if it does.
