@@ -1,6 +1,9 @@
 // Loaded before web UIs in Node that cannot be told better (NODE_OPTIONS=--require): what would listen everywhere listens on
-// loopback, and arguments that hold a secret come from MAYFLY_ARGUMENTS, since everybody reads a process's own ones.
+// loopback, and arguments that hold a secret come from MAYFLY_ARGUMENTS, since everybody reads a process's own ones; so do those
+// that it gives to the Node programs which it starts.
 'use strict';
+const children = require('node:child_process');
+const { syncBuiltinESMExports } = require('node:module');
 const net = require('node:net');
 
 const EVERYWHERE = [undefined, null, '', '0.0.0.0', '::'];
@@ -24,3 +27,15 @@ if (process.env.MAYFLY_ARGUMENTS) {
   process.argv.push(...process.env.MAYFLY_ARGUMENTS.split(' '));
   delete process.env.MAYFLY_ARGUMENTS;
 }
+
+/** Options of which the next argument is a secret. */
+const SECRET_OPTIONS = ['--session-api-key'];
+const { spawn } = children;
+
+children.spawn = function quiet(command, given, options) {
+  const at = Array.isArray(given) ? given.findIndex((it) => SECRET_OPTIONS.includes(it)) : -1;
+  if (at < 0) return spawn.apply(this, arguments);
+  const env = { ...(options?.env ?? process.env), MAYFLY_ARGUMENTS: given.slice(at, at + 2).join(' ') };
+  return spawn.call(this, command, given.toSpliced(at, 2), { ...options, env });
+};
+syncBuiltinESMExports();

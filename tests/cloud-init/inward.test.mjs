@@ -55,3 +55,12 @@ test('secret arguments are its own, and not its children’s or its command line
   });
   assert.deepEqual(said, [['--token', 'abc-secret'], null]);
 });
+
+test('a secret that it would give a child as an argument reaches it in another way', { skip: process.platform !== 'linux' && 'it takes /proc' }, async () => {
+  const child = "const line = require('node:fs').readFileSync('/proc/self/cmdline', 'utf8'); console.log(JSON.stringify([process.argv.slice(2), line.includes('hu' + 'sh'), process.env.OWN]))";
+  const program = `
+    import('node:child_process').then(({ spawn }) => spawn(process.execPath,
+      ['-e', ${JSON.stringify(child)}, 'x', '--port', '7', '--session-api-key', 'hush', '--more'], { stdio: 'inherit', env: { ...process.env, OWN: '1' } }));
+    process.stdin.resume();`;
+  assert.deepEqual(await run(program), [['--port', '7', '--more', '--session-api-key', 'hush'], false, '1']);
+});
