@@ -39,8 +39,7 @@ async function signIn(body) {
   const told = await answer.json().catch(() => ({}));
   if (!answer.ok) { note.textContent = told.detail || 'That did not work.'; form.hidden = false; return; }
   for (const [key, text] of Object.entries(told.storage || {})) localStorage.setItem(key, text);
-  for (const text of told.cookies || []) document.cookie = text;
-  location.replace(told.next && next === '/' ? told.next : next.startsWith('/') && !next.startsWith('//') ? next : '/');
+  location.replace(next.startsWith('/') && !next.startsWith('//') ? next : '/');
 }
 form.addEventListener('submit', event => { event.preventDefault(); signIn({password: form.password.value}); });
 const token = location.hash.slice(1);
@@ -147,15 +146,13 @@ def foreign(headers):
 
 
 def ui_session():
-    """The UI's own session, as its file says: fields to store, cookies, where to go."""
-    wish = common.load(f"{common.RUN}/public/ui-session.json")
-    planted = {key: wish[key] for key in ("storage", "cookies", "next") if key in wish}
-    login = wish.get("login")
+    """The UI's own session, as its file says how to get one: what the browser stores."""
+    login = common.load(f"{common.RUN}/public/ui-session.json").get("login")
     if login:
         status, answer, _ = common.request("POST", login["url"], "", login["body"], timeout=5)
         if status == 200 and isinstance(answer.get(login["field"]), str):
-            planted["storage"] = {login["key"]: answer[login["field"]]}
-    return planted
+            return {"storage": {login["key"]: answer[login["field"]]}}
+    return {}
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
