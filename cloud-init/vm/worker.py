@@ -64,7 +64,7 @@ def unpack(archive):
 
 def masked(text):
     """Without any secret of this VM: a log leaves it."""
-    hidden = [common.secret(name) for name in (*common.SECRETS, "session_key", "ui_password")]
+    hidden = [common.secret(name) for name in (*common.SECRETS, "session_key", "ui_key", "ui_password")]
     hidden += common.secret("git_token").splitlines()  # a key has several
     hidden += [common.vm().get("capability", ""), common.vm().get("sealed", "")]
     hidden += [str(secret) for secret in common.load(f"{common.ETC}/secrets/env.json").values()]
