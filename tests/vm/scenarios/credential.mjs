@@ -6,7 +6,7 @@ export const minutes = 12;
 export const options = { vars: { HETZNER_VM_TOKEN: CREDENTIAL } };
 
 export default async function credential(lab) {
-  const { assert, cloud, front, git } = lab;
+  const { assert, cloud, front, git, until } = lab;
   git.addRepo('shop', { files: { 'README.md': '# Shop\n' } });
 
   await lab.step('idle: the VM asks the provider itself', async () => {
@@ -27,7 +27,7 @@ export default async function credential(lab) {
     const log = guest.read('var/log/mayfly/idle.log');
     assert.match(log, /by_provider: refused/);
     assert.match(log, /by_worker: accepted/);
-    assert.equal(await accepts(guest.address, 22), false);
+    await until('its machine is gone, too', async () => !(await accepts(guest.address, 22)));
   });
   assert.equal((await cloud.fake.state()).servers.length, 0);
 }

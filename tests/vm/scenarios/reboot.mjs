@@ -9,8 +9,8 @@ export default async function reboot(lab) {
   await lab.step('boot to ready', () => lab.ready(id));
   const exchanges = () => front.requests.filter((it) => it.path === '/vm/boot' && it.from === guest.address && it.status === 200).length;
   const isBack = () => until('it is ready again', () => {
-    const phases = (guest.read('var/log/mayfly/boot.log') ?? '').match(/ phase \S+/g) ?? [];
-    return phases.at(-1) === ' phase ready';
+    const ofThisBoot = (guest.read('var/log/mayfly/boot.log') ?? '').split(/ boot [0-9a-f-]{36}/).at(-1);
+    return ofThisBoot.match(/ phase \S+/g)?.at(-1) === ' phase ready';
   }, { timeoutMs: 120_000, everyMs: 250 });
   const boots = () => (guest.read('var/log/mayfly/boot.log') ?? '').match(/ boot [0-9a-f-]{36}/g)?.length ?? 0;
   const works = async () => {

@@ -1,7 +1,10 @@
 // The Git host's other way in: ssh, with keys that open some of its repositories, and the short-lived credential that LFS
 // asks for there. The repositories are git.mjs's; nobody gets a shell.
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import ssh2 from 'ssh2';
 
 const { Server, utils } = ssh2;
@@ -13,7 +16,7 @@ const { Server, utils } = ssh2;
 export async function startGitSsh({ host, port, git }) {
   const keys = new Map();
   const requests = [];
-  const server = new Server({ hostKeys: [utils.generateKeyPairSync('ed25519').private] }, (client) => {
+  const server = new Server({ hostKeys: [keyPair().private] }, (client) => {
     const entry = { user: null, offered: [], command: null };
     requests.push(entry);
     let opens = new Set();
@@ -41,7 +44,7 @@ export async function startGitSsh({ host, port, git }) {
     /** Every connection: user, fingerprints of the keys that were offered, the command. */
     requests,
     /** A new key pair without a passphrase: the private half in OpenSSH's format. */
-    keyPair: () => utils.generateKeyPairSync('ed25519', { comment: 'deploy' }),
+    keyPair,
     fingerprint: (key) => fingerprint(utils.parseKey(key).getPublicSSH()),
     /** Lets whoever holds the key read and write these repositories. */
     allow(key, names) {
@@ -50,6 +53,17 @@ export async function startGitSsh({ host, port, git }) {
     },
     stop: () => server.close(),
   };
+}
+
+/** As people make one: of those that ssh2 makes, one in a few hundred cannot be read. */
+function keyPair() {
+  const dir = mkdtempSync(join(tmpdir(), 'lab-key-'));
+  try {
+    execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'deploy', '-f', join(dir, 'key')]);
+    return { private: readFileSync(join(dir, 'key'), 'utf8'), public: readFileSync(join(dir, 'key.pub'), 'utf8') };
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
 }
 
 const fingerprint = (blob) => `SHA256:${createHash('sha256').update(blob).digest('base64').replace(/=+$/, '')}`;
