@@ -91,7 +91,8 @@ export async function startCloud({ dir, base, layers = [], group, front, rootCas
     for (const server of servers) {
       const guest = guests.get(server.id);
       const wasOff = statuses.get(server.id) === 'off';
-      statuses.set(server.id, server.power);
+      // What it is between two states it was before: one that is starting has been off.
+      if (server.power !== 'between') statuses.set(server.id, server.power);
       if (!guest && server.power === 'on') await create(server);
       else if (guest?.isUp() && server.power === 'off') await guest.kill();
       else if (guest && !guest.isUp() && wasOff && server.power === 'on') power(guest);

@@ -29,5 +29,5 @@ export default async function credential(lab) {
     assert.match(log, /by_worker: accepted/);
     await until('its machine is gone, too', async () => !(await accepts(guest.address, 22)));
   });
-  assert.equal((await cloud.fake.state()).servers.length, 0);
+  await until('nothing is left', async () => (await cloud.fake.state()).servers.length === 0);
 }
