@@ -39,6 +39,7 @@ async function signIn(body) {
   const told = await answer.json().catch(() => ({}));
   if (!answer.ok) { note.textContent = told.detail || 'That did not work.'; form.hidden = false; return; }
   for (const [key, text] of Object.entries(told.storage || {})) localStorage.setItem(key, text);
+  for (const text of told.cookies || []) document.cookie = text;
   location.replace(next.startsWith('/') && !next.startsWith('//') ? next : '/');
 }
 form.addEventListener('submit', event => { event.preventDefault(); signIn({password: form.password.value}); });
@@ -146,13 +147,14 @@ def foreign(headers):
 
 
 def ui_session():
-    """The UI's own session, as its file says how to get one: what the browser stores."""
-    login = common.load(f"{common.RUN}/public/ui-session.json").get("login")
+    """The UI's own session, as its file says how to get one: what the browser stores, and cookies."""
+    wish = common.load(f"{common.RUN}/public/ui-session.json")
+    login = wish.get("login")
     if login:
         status, answer, _ = common.request("POST", login["url"], "", login["body"], timeout=5)
         if status == 200 and isinstance(answer.get(login["field"]), str):
             return {"storage": {login["key"]: answer[login["field"]]}}
-    return {}
+    return {"cookies": wish["cookies"]} if "cookies" in wish else {}
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

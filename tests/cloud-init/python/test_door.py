@@ -204,6 +204,11 @@ class Served(Machine):
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
         self.assertIn(f"script-src 'sha256-{digest}'", headers["Content-Security-Policy"])
 
+    def test_a_ui_whose_page_wants_a_cookie_gets_it(self):
+        self.put("run/mayfly/public/ui-session.json", json.dumps({"cookies": ["of-the-ui=none; path=/"]}))
+        _, _, text = self.ask("POST", "/_mayfly/in", {"password": "the password"})
+        self.assertEqual(json.loads(text), {"cookies": ["of-the-ui=none; path=/"]})
+
     def test_the_ui_gets_a_session_of_its_own(self):
         url, calls = self.serve(lambda *_: (200, {"token": "jwt-of-the-ui"}))
         self.put("run/mayfly/public/ui-session.json", json.dumps(

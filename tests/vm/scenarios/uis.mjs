@@ -25,9 +25,10 @@ const UIS = [
     async prompt(page) {
       // Without a session it asks for a folder by itself.
       await page.getByRole('button', { name: 'Select This Folder' }).click();
-      // A button covers the one of the form.
+      // Enter, because a button covers the one of the form.
+      await page.locator('#newSessionModal.active').waitFor();
       await page.locator('#sessionName').press('Enter');
-      await page.locator('#newSessionModal').waitFor({ state: 'hidden' });
+      await page.locator('#newSessionModal.active').waitFor({ state: 'detached' });
       await page.locator('#startBtn').click();
       // What it starts is the container's, in the workspace, with its questions answered.
       await page.locator('.xterm-rows').filter({ hasText: '/workspaces/shop' }).first().waitFor({ timeout: 60_000 });
