@@ -59,7 +59,7 @@ def environment():
 def git_credential():
     """(token for https, key for ssh): one of them, or neither. A key is of use where git speaks ssh to the repository."""
     given = common.secret("git_token")
-    if not given.startswith("-----BEGIN "):
+    if "PRIVATE KEY-----" not in given:
         return given, ""
     return "", "" if common.value("repo_url").startswith("https://") else given
 
