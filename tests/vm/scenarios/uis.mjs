@@ -45,6 +45,9 @@ const UIS = [
       await page.getByPlaceholder('Enter a directory...').press('Enter');
       await page.locator('textarea').first().fill(QUESTION);
       await page.locator('textarea').first().press('Control+Enter');
+      // The page misses an answer that comes at once, until it is loaded again.
+      await page.waitForURL(/\/c\//);
+      await page.reload();
       await page.getByText(ANSWER).first().waitFor({ timeout: 90_000 });
     },
   },
