@@ -15,6 +15,8 @@ use crate::ssh_key::SshPublicKey;
 /// Longest secret, characters.
 const SECRET_MAX_CHARS: usize = 4096;
 const SECRET_SHAPE: &str = "must be at most 4,096 printable ASCII characters without spaces";
+const KEY_TOO_LONG: &str =
+    "is a private key of more than 4,096 characters; an Ed25519 key ('ssh-keygen -t ed25519') is far shorter";
 /// Environment variables at the most, and bytes of all their names and values together: they travel in the user data.
 const ENV_MAX_VARS: usize = 50;
 const ENV_MAX_BYTES: usize = 4096;
@@ -191,7 +193,7 @@ impl Fields {
             return self.secret("git_token");
         }
         let text = self.string("git_token").unwrap_or_default();
-        let fits = (text.len() <= SECRET_MAX_CHARS).then_some(()).ok_or(SECRET_SHAPE);
+        let fits = (text.len() <= SECRET_MAX_CHARS).then_some(()).ok_or(KEY_TOO_LONG);
         match fits.and_then(|()| deploy_key::normal(&text)) {
             Ok(key) => Secret::new(key),
             Err(detail) => {

@@ -364,7 +364,7 @@ fn a_key_in_the_place_of_a_git_token_is_checked() {
         ),
         (
             private_key("none", &"\n".repeat(2000)),
-            "must be at most 4,096 printable ASCII characters without spaces",
+            "is a private key of more than 4,096 characters; an Ed25519 key ('ssh-keygen -t ed25519') is far shorter",
         ),
     ] {
         one_problem(&by_ssh(&bad), "git_token", detail);
