@@ -68,7 +68,8 @@ const opens = async (context, click) => {
   const popup = context.waitForEvent('page');
   await click();
   const tab = await popup;
-  await tab.getByText(/simulated/i).first().waitFor();
+  // Its heading: the sign-in page before it says that it is simulated as well.
+  await tab.getByRole('heading', { name: 'Simulated workspace' }).waitFor();
   assert.ok(tab.url().startsWith(`${cloud.url}/guests/`) && !tab.url().includes('#'), tab.url());
   await tab.close();
 };

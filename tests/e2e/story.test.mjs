@@ -82,7 +82,8 @@ test('a person creates a workspace, watches it boot, opens it and deletes it', a
   const popup = context.waitForEvent('page');
   await row.getByRole('button', { name: /^Open/ }).or(row.getByRole('link', { name: /^Open/ })).first().click();
   const workspace = await popup;
-  await workspace.getByText(/simulated/i).first().waitFor();
+  // Its heading: the sign-in page before it says that it is simulated as well.
+  await workspace.getByRole('heading', { name: 'Simulated workspace' }).waitFor();
   assert.ok(workspace.url().startsWith(`${cloud}/guests/`), 'one click signs in at the VM');
   assert.ok(!workspace.url().includes('#'), 'and the link is not left in the address');
   await shoot(workspace, 'story-opened');
