@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { newVm, problem, someVm } from './page-stub.mjs';
-import { asked, nextPoll, row, signIn, stories, withErrors } from './page-support.mjs';
+import { asked, nextPoll, pass, row, signIn, stories, withErrors } from './page-support.mjs';
 
 const story = stories();
 
@@ -50,12 +50,12 @@ story('when the API is away the page says so, backs off, and comes back by itsel
   await page.getByText('The cloud provider is in trouble').waitFor();
   await page.getByText(/next try in 1\d min/).waitFor();
   const before = asked(stub, 'GET', '/vms');
-  await page.clock.runFor(300_000);
+  await pass(page, 300_000);
   assert.equal(asked(stub, 'GET', '/vms'), before, 'it waits as long as it was told');
   stub.answers.clear();
   const again = page.getByRole('button', { name: 'Try now' });
   await again.focus();
-  await page.clock.runFor(500_000);
+  await pass(page, 500_000);
   await page.getByText('The cloud provider is in trouble').waitFor({ state: 'detached' });
   assert.equal(await page.evaluate(() => document.activeElement.id), 'list-title', 'the button is gone, the keyboard is not lost');
 });
@@ -68,12 +68,7 @@ story('a provider that asks to be left alone is, and one that stays away is aske
   await page.getByText('Scaleway is in trouble').waitFor();
   const polls = async (ms) => {
     const before = asked(stub, 'GET', '/vms');
-    // In steps that leave the answers room to arrive.
-    for (let passed = 0; passed < ms; passed += 10_000) {
-      await page.clock.runFor(10_000);
-      await page.getByText(/Updated/).waitFor();
-      await page.waitForFunction(() => !document.querySelector('.live-dot.-asking'));
-    }
+    await pass(page, ms);
     return asked(stub, 'GET', '/vms') - before;
   };
   assert.equal(await polls(500_000), 0, 'it waits as long as it was told');

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { problem, someSnapshot, someVm } from './page-stub.mjs';
-import { asked, assertAccessible, LOOKS, row, shoot, signIn, stories, withErrors } from './page-support.mjs';
+import { asked, assertAccessible, LOOKS, pass, row, shoot, signIn, stories, withErrors } from './page-support.mjs';
 
 const story = stories();
 const open = async (page, title) => {
@@ -189,7 +189,7 @@ story('the menu of a row opens and closes by keyboard, and an update leaves it a
   await page.keyboard.press('Enter');
   await mine.getByRole('button', { name: 'Copy SSH command' }).waitFor();
   await page.keyboard.press('Tab');
-  await page.clock.runFor(30_000);
+  await pass(page, 30_000);
   assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Copy SSH command');
   await page.keyboard.press('Escape');
   await mine.getByRole('button', { name: 'Copy SSH command' }).waitFor({ state: 'hidden' });
