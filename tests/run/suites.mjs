@@ -2,6 +2,7 @@
 // Each resolves to {passed, failed, skipped}. Which of them run, and the sum, is test.mjs's business.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { buildTools, buildWorker, cacheDir, root, run, say, targetDir, toolEnv } from './prepare.mjs';
 import { SIMULATED } from './fake-providers.mjs';
@@ -30,9 +31,15 @@ export const SUITES = [
     name: 'e2e',
     files: filesOf('tests/e2e').filter((it) => !BROWSER_FILES.test(it)),
     needs: [worker, fakeCloud, driver, needHcloud, needClients, needMoto, needClaude],
-    run: nodeTests,
+    run: sideBySide,
   },
-  { name: 'page', files: filesOf('tests/e2e').filter((it) => BROWSER_FILES.test(it)), needs: [worker, fakeCloud], run: browserTests },
+  {
+    name: 'page',
+    // From the end: the longest are there, and would be alone at last.
+    files: filesOf('tests/e2e').filter((it) => BROWSER_FILES.test(it)).reverse(),
+    needs: [worker, fakeCloud],
+    run: browserTests,
+  },
   { name: 'backup', files: filesOf('tests/backup'), needs: [worker, fakeCloud, needRestic, needMoto], run: nodeTests },
   { name: 'stand-ins', files: filesOf('tests/vm/stand-ins'), run: nodeTests },
   { name: 'vm', needs: [worker, fakeCloud], run: bootOnce },
@@ -140,10 +147,15 @@ async function rustTests(targets, filters = []) {
   return sum;
 }
 
-async function nodeTests(files) {
+/** Files whose tests have everything to themselves: ports, directories, Workers, clouds. They mostly wait. */
+function sideBySide(files) {
+  return nodeTests(files, Math.min(availableParallelism(), 4));
+}
+
+async function nodeTests(files, atOnce = 1) {
   const scratch = mkdtempSync(join(cacheDir(), 'counts-'));
   const file = join(scratch, 'counts');
-  const args = ['--test', '--test-concurrency=1', '--test-reporter=spec', '--test-reporter-destination=stdout'];
+  const args = ['--test', `--test-concurrency=${atOnce}`, '--test-reporter=spec', '--test-reporter-destination=stdout'];
   args.push('--test-reporter=./tests/run/counts-reporter.mjs', `--test-reporter-destination=${file}`, ...files);
   const code = await run(process.execPath, args, { env: toolEnv(), stdio: ['ignore', 1, 2] });
   const text = existsSync(file) ? readFileSync(file, 'utf8').trim() : '';
@@ -168,7 +180,7 @@ async function browserTests(files) {
     return { passed: 0, failed: 0, skipped: files.length };
   }
   process.env.CHROMIUM = chromium;
-  const sum = await nodeTests(files);
+  const sum = await sideBySide(files);
   say(`screenshots: ${join(root, 'tests/artifacts')}`);
   return sum;
 }
