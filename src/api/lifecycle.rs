@@ -57,7 +57,7 @@ pub(super) async fn stop<H: Host>(
     let expires = ctx.now_secs + hours * 3600;
     let changes =
         [(labels::WANT, Some(Want::Stop { deadline }.pack())), (labels::EXPIRES, Some(expires.to_string()))];
-    let vm = write(ctx, provider, vm, &changes).await?;
+    let vm = write(ctx, provider, &vm.id.native, &changes).await?;
     reaper::log_event(ctx.host, "stop_asked", &vm, if hears { "by a person" } else { "cannot be asked" });
     let until = format!(
         "It may stay stopped until {}; then it is deleted. {}",
@@ -128,7 +128,7 @@ pub(super) async fn start<H: Host>(
         (labels::REASON, None),
         (labels::MISSED, None),
     ];
-    let vm = write(ctx, provider, vm, &changes).await?;
+    let vm = write(ctx, provider, &vm.id.native, &changes).await?;
     match provider.power(ctx.host, &vm.id.native, Power::Start).await {
         Ok(true) => {}
         Ok(false) => return Err(Problem::vm_not_found()),
@@ -187,7 +187,7 @@ pub(super) async fn extend<H: Host>(
     if !is_stopped {
         changes.push((labels::WANT, Some(Want::Keep { until }.pack())));
     }
-    let vm = write(ctx, provider, vm, &changes).await?;
+    let vm = write(ctx, provider, &vm.id.native, &changes).await?;
     reaper::log_event(ctx.host, "extended", &vm, &format!("{minutes} minutes"));
     let mut detail = format!("It ends at {} at the latest.", rfc3339(expires));
     if !is_stopped {
@@ -226,12 +226,12 @@ pub(super) fn check(action: Action, vm: &Vm<'_>) -> Result<(), Problem> {
     Err(Problem::new(409, "wrong_state", detail))
 }
 
-/// Writes a person's change and looks whether it is there: a report of the VM that was under way at the same moment may
+/// Writes a change that must not be lost and looks whether it is there: a report of the VM that was under way at the same moment may
 /// have written the labels as they were before. Answers with the VM as it is then.
 pub(super) async fn write<H: Host>(
     ctx: &Ctx<'_, H>,
     provider: &Provider,
-    vm: Vm<'static>,
+    native: &str,
     changes: &[LabelChange],
 ) -> Result<Vm<'static>, Problem> {
     // What of the change can be read back on its own.
@@ -245,10 +245,10 @@ pub(super) async fn write<H: Host>(
         })
     };
     for _ in 0..WRITES {
-        if !provider.relabel(ctx.host, &vm.id.native, changes).await? {
+        if !provider.relabel(ctx.host, native, changes).await? {
             return Err(Problem::vm_not_found());
         }
-        let now = provider.get(ctx.host, &vm.id.native).await?.ok_or_else(Problem::vm_not_found)?;
+        let now = provider.get(ctx.host, native).await?.ok_or_else(Problem::vm_not_found)?;
         if is_written(&now) {
             return Ok(now);
         }

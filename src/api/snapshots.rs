@@ -89,7 +89,7 @@ pub(super) async fn take<H: Host>(
         changes.extend(labels::note(&description).ok_or_else(|| {
             Problem::invalid_field("description", "has too many characters that take more than one byte")
         })?);
-        let vm = write(ctx, provider, vm, &changes).await?;
+        let vm = write(ctx, provider, &vm.id.native, &changes).await?;
         reaper::log_event(ctx.host, "snapshot_asked", &vm, "by a person");
         let detail =
             "The VM writes everything to its disk and takes its secrets off it; then the snapshot is taken.";

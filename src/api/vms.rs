@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::agent::{self, Used};
 use super::auth::Authorized;
 use super::cleanup::sweep;
+use super::lifecycle;
 use super::wire::{Cost, VmBody, json, money, reply, vm_origin};
 use super::{Ctx, Problem};
 use crate::bucket::Bucket;
@@ -204,11 +205,9 @@ pub(super) async fn end<H: Host>(
     };
     reaper::log_event(ctx.host, "delete_failed", vm, error.kind.code());
     let expired = [(EXPIRES, Some(ctx.now_secs.to_string()))];
-    match provider.relabel(ctx.host, &vm.id.native, &expired).await {
-        Ok(false) => Ok(()),
-        Ok(true) => {
-            Err(Problem::from(error).and("The VM is marked as expired: the Worker's cron tries again."))
-        }
+    match lifecycle::write(ctx, provider, &vm.id.native, &expired).await {
+        Ok(_) => Err(Problem::from(error).and("The VM is marked as expired: the Worker's cron tries again.")),
+        Err(it) if it.status() == 404 => Ok(()),
         Err(_) => Err(error.into()),
     }
 }
@@ -221,7 +220,7 @@ pub(super) async fn open<H: Host>(
 ) -> Result<Reply, Problem> {
     let (_, vm) = find(ctx, who, id).await?.ok_or_else(Problem::vm_not_found)?;
     if vm.labels.golden {
-        super::lifecycle::check(Action::Open, &vm)?;
+        lifecycle::check(Action::Open, &vm)?;
     }
     let origin = vm_origin(ctx.ready, &vm).ok_or_else(|| {
         Problem::new(409, "no_address_yet", "The VM has no address yet; try again in a few seconds.")

@@ -334,7 +334,8 @@ fn a_deletion_that_failed_is_never_reported_as_done_and_is_left_to_the_reaper() 
             let script = script
                 .in_order((0..failure.tries_of_deletion()).map(|_| failure.of(delete("/servers/4711"))))
                 .then(server().fixture(200, "get_server.ready"))
-                .then(put("/servers/4711").json(expired.clone()).fixture(200, "get_server.ready"));
+                .then(put("/servers/4711").json(expired.clone()).fixture(200, "get_server.ready"))
+                .then(server().gives(200, &Server::ours().label("mayfly-expires", "1795168800").one()));
             let host = TestHost::new(script);
             let answer = call.send(&app(), &host);
             let detail =
@@ -342,6 +343,22 @@ fn a_deletion_that_failed_is_never_reported_as_done_and_is_left_to_the_reaper() 
             answer.is_problem_with(failure.status, failure.code, &detail, &retry_after(failure));
             assert_eq!(host.log_lines()[0]["event"], "delete_failed");
         }
+    }
+}
+
+#[test]
+fn the_mark_of_a_failed_deletion_that_a_report_overwrote_is_written_again() {
+    let marked = Server::ours().label("mayfly-expires", "1795168800");
+    let locked = || delete("/servers/4711").fixture(423, "error.locked");
+    let before = || server().fixture(200, "get_server.ready");
+    let written = || put("/servers/4711").json(marked.labels_with(&[])).fixture(200, "get_server.ready");
+    for (call, script) in deletions() {
+        let script = script
+            .in_order([locked(), locked(), locked()])
+            .in_order([before(), written(), before(), before(), written()])
+            .then(server().gives(200, &marked.one()));
+        let answer = call.send(&app(), &TestHost::new(script));
+        assert!(answer.text().contains("marked as expired"), "{}", answer.text());
     }
 }
 
